@@ -1,0 +1,227 @@
+"""What one turn records: stamps, the numbers between them, the legs that sum to the total.
+
+One schema, whoever writes it: serve, replay, loadtest or somebody else's server. A record is
+one line of ``turns.jsonl``; its JSON keys are the field names below (numbers in capitals).
+
+All stamps are whole milliseconds on the call clock (0 at Twilio's ``start``). Unknown is
+``None``, never 0.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, get_args
+
+import msgspec
+
+__all__ = [
+    "LEGS",
+    "NUMBERS",
+    "SCHEMA",
+    "CallInfo",
+    "EouReason",
+    "Leg",
+    "Outcome",
+    "Stamp",
+    "Stamps",
+    "TurnRecord",
+    "legs_of",
+]
+
+SCHEMA: Final = 1
+
+EouReason = Literal["silence", "debounce", "timeout"]
+"""Why the turn was over: the final was there, the partial was stable, or the wait ran out."""
+
+Outcome = Literal["answered", "barged_in", "censored", "abandoned"]
+"""answered: the reply was played. barged_in: the caller interrupted it after its first audio.
+censored: the turn was over but no audio of a reply was ever sent. abandoned: the call ended
+before the turn was over, so nothing was owed."""
+
+
+class Stamps(msgspec.Struct, frozen=True, kw_only=True):
+    """The instants of one turn, in call-clock ms. ``None`` is "not seen"."""
+
+    speech_start: int | None = None
+    """Acoustic start of the caller's speech."""
+    first_partial: int | None = None
+    last_partial: int | None = None
+    """The last partial that changed the text before the turn was over."""
+    speech_end: int | None = None
+    """Acoustic end of the caller's speech, back-dated to the last voiced audio."""
+    turn_end: int | None = None
+    """The decision to start working: the text the turn acts on was settled."""
+    stt_final: int | None = None
+    reply_start: int | None = None
+    """The model was asked (before ``turn_end`` when the reply was speculative)."""
+    llm_first_token: int | None = None
+    tts_request: int | None = None
+    tts_ready: int | None = None
+    """The first audible audio of the reply was in hand."""
+    gate_open: int | None = None
+    """The decision to start speaking: from here on audio may be sent."""
+    first_audio_sent: int | None = None
+    """The first audible frame was handed to the socket."""
+    first_content_sent: int | None = None
+    """The same, for audio that is not a filler."""
+    first_audio_heard: int | None = None
+    """The mark behind the first audible frame came back."""
+    reply_end: int | None = None
+    """The reply was over: played to its last mark, cancelled, or given up."""
+    barge_in: int | None = None
+
+
+Stamp = Literal[
+    "speech_start",
+    "first_partial",
+    "last_partial",
+    "speech_end",
+    "turn_end",
+    "stt_final",
+    "reply_start",
+    "llm_first_token",
+    "tts_request",
+    "tts_ready",
+    "gate_open",
+    "first_audio_sent",
+    "first_content_sent",
+    "first_audio_heard",
+    "reply_end",
+    "barge_in",
+]
+assert get_args(Stamp) == Stamps.__struct_fields__
+
+NUMBERS: Final[dict[str, tuple[Stamp, Stamp]]] = {
+    "STT_FIRST_PARTIAL_MS": ("speech_start", "first_partial"),
+    "STT_FINAL_MS": ("speech_end", "turn_end"),
+    "STT_FINAL_AFTER_PARTIAL_MS": ("first_partial", "turn_end"),
+    "TTS_READY_MS": ("tts_request", "tts_ready"),
+    "TOTAL_LATENCY_MS": ("speech_end", "first_audio_sent"),
+    "FIRST_CONTENT_MS": ("speech_end", "first_content_sent"),
+    "HEARD_LATENCY_MS": ("speech_end", "first_audio_heard"),
+}
+"""Every number that is the time between two stamps: ``name -> (from, to)``."""
+
+Leg = Literal["endpointing", "llm", "clause", "tts", "gate"]
+
+LEGS: Final[tuple[tuple[Leg | None, Stamp], ...]] = (
+    ("endpointing", "turn_end"),
+    (None, "reply_start"),
+    ("llm", "llm_first_token"),
+    ("clause", "tts_request"),
+    ("tts", "tts_ready"),
+    ("gate", "gate_open"),
+    (None, "first_audio_sent"),
+)
+"""The critical path after ``speech_end``: each stamp and the leg whose end it is. The gaps
+without a name are voicelat's own (dispatch and send): they are the residual."""
+
+
+class CallInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What every turn of one call has in common."""
+
+    call_id: str
+    stream_sid: str | None = None
+    started_utc: str | None = None
+    """ISO 8601 wall-clock time of Twilio's ``start``."""
+    source: str = "serve"
+    """Who measured: serve, replay, loadtest, demo or the name of another server."""
+    providers: dict[str, str] = {}
+    """Role -> provider name (``stt``, ``llm``, ``tts``)."""
+    settings: dict[str, str | int | float | bool] = {}
+    """The settings in force, by their environment names."""
+
+
+class TurnRecord(CallInfo, frozen=True, kw_only=True):
+    """One turn, closed: what its call has in common, then what is its own.
+
+    Made with stamps only; `measured` adds the numbers, legs and residual.
+    """
+
+    schema: Literal[1] = SCHEMA
+    turn: int
+    outcome: Outcome
+    stamps: Stamps = Stamps()
+
+    STT_FIRST_PARTIAL_MS: int | None = None
+    STT_FINAL_MS: int | None = None
+    STT_FINAL_AFTER_PARTIAL_MS: int | None = None
+    TTS_READY_MS: int | None = None
+    TOTAL_LATENCY_MS: int | None = None
+    FIRST_CONTENT_MS: int | None = None
+    HEARD_LATENCY_MS: int | None = None
+    BARGE_IN_HIT: bool = False
+    EOU_REASON: EouReason | None = None
+
+    legs: dict[str, int] = {}
+    """Leg -> ms on the critical path. Legs and residual sum to TOTAL_LATENCY_MS."""
+    residual_ms: int | None = None
+    """What no leg explains: dispatch, sending, and gaps whose stamps are unknown."""
+
+    stt_lag_ms: int | None = None
+    """How far the recogniser's text was behind the audio when it settled: speech_end -> the
+    last partial or final that changed the text the turn acted on. Negative: before the end."""
+    reopened: bool = False
+    cutoff: bool = False
+    """Audio was sent although the caller had not finished (see `voicelat.turn.barge_in`)."""
+    clipped: bool | None = None
+    """The text acted on is not the final text. ``None``: no final came to compare with."""
+    fallback: bool = False
+    """No text was recognised: the caller was asked to repeat."""
+    cache: Literal["hit", "miss"] | None = None
+    """Where the first audio of the reply came from. ``None``: no audio, or no cache in use."""
+    model_calls: int = 0
+    """Replies started for this turn, speculative ones included."""
+    text: str = ""
+    """What the caller said, as acted on."""
+    final_text: str | None = None
+    reply: str = ""
+    """What the agent said, as generated."""
+    heard: str | None = None
+    """What of it the marks confirm the caller heard. ``None``: all of it."""
+    reply_words: int | None = None
+    failure: str | None = None
+    """Why there was no or only half a reply, in one line."""
+
+    def measured(self) -> TurnRecord:
+        """This record with its numbers, legs and residual computed from its stamps."""
+        numbers = {name: _gap(self.stamps, *ends) for name, ends in NUMBERS.items()}
+        legs, residual_ms = legs_of(self.stamps)
+        return msgspec.structs.replace(self, legs=legs, residual_ms=residual_ms, **numbers)
+
+
+def legs_of(stamps: Stamps) -> tuple[dict[str, int], int | None]:
+    """Split speech_end -> first_audio_sent into legs.
+
+    Walks the critical path with a cursor that never goes back, so work that overlapped an
+    earlier leg (a speculative reply) costs nothing twice, and legs plus residual equal the
+    total by construction. A gap that ends or begins at an unknown stamp is residual.
+
+    Returns ``(legs, residual_ms)``; ``({}, None)`` when either end of the total is unknown.
+    """
+    if stamps.speech_end is None or stamps.first_audio_sent is None:
+        return {}, None
+    cursor = stamps.speech_end
+    end = stamps.first_audio_sent
+    legs: dict[str, int] = {}
+    residual_ms = 0
+    known = True
+    for leg, name in LEGS:
+        at: int | None = getattr(stamps, name)
+        if at is None:
+            known = False
+            continue
+        at = min(at, end)
+        gap = max(0, at - cursor)
+        if leg is not None and known:
+            legs[leg] = gap
+        else:
+            residual_ms += gap
+        cursor = max(cursor, at)
+        known = True
+    return legs, residual_ms
+
+
+def _gap(stamps: Stamps, start: Stamp, end: Stamp) -> int | None:
+    a: int | None = getattr(stamps, start)
+    b: int | None = getattr(stamps, end)
+    return None if a is None or b is None else b - a
