@@ -9,9 +9,10 @@ from msgspec import Struct
 from voicelat.metrics.record import TurnRecord
 
 __all__ = [
+    "Apologise",
     "AskToRepeat",
-    "CancelReply",
     "CancelReason",
+    "CancelReply",
     "ClearPlayout",
     "CommitReply",
     "Effect",
@@ -23,7 +24,7 @@ __all__ = [
     "TurnClosed",
 ]
 
-CancelReason = Literal["text_changed", "reopened", "barge_in", "timeout", "stopped"]
+CancelReason = Literal["text_changed", "resumed", "reopened", "barge_in", "timeout", "stopped"]
 
 
 class StartReply(Struct, frozen=True, tag="start_reply"):
@@ -85,6 +86,13 @@ class AskToRepeat(Struct, frozen=True, tag="ask_to_repeat"):
     attempt: int
 
 
+class Apologise(Struct, frozen=True, tag="apologise"):
+    """The reply failed or is late: play the short apology as this attempt's reply."""
+
+    turn: int
+    attempt: int
+
+
 class RunFallback(Struct, frozen=True, tag="run_fallback"):
     """Transcribe the turn's buffered audio beside the call, never in it."""
 
@@ -106,6 +114,7 @@ Effect = (
     | RequestMark
     | FinalizeStt
     | AskToRepeat
+    | Apologise
     | RunFallback
     | TurnClosed
 )

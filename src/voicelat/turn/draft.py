@@ -1,0 +1,128 @@
+"""The record of a turn while it is being written."""
+
+from __future__ import annotations
+
+from msgspec import structs
+
+from voicelat.metrics.record import CallInfo, EouReason, Outcome, Stamp, Stamps, TurnRecord
+from voicelat.turn.transcript import words_of
+
+__all__ = ["Draft"]
+
+_REPLY_STAMPS: tuple[Stamp, ...] = (
+    "reply_start",
+    "llm_first_token",
+    "tts_request",
+    "tts_ready",
+    "gate_open",
+)
+
+
+class Draft:
+    """One open turn: its stamps and facts so far. Turn 0 is the greeting; it has no record."""
+
+    __slots__ = (
+        "_at",
+        "cached",
+        "clipped",
+        "cutoff",
+        "eou_reason",
+        "failure",
+        "fallback",
+        "final_text",
+        "model_calls",
+        "reopened",
+        "reply",
+        "speculations",
+        "stt_lag_ms",
+        "text",
+        "turn",
+    )
+
+    def __init__(self, turn: int) -> None:
+        self.turn = turn
+        self._at: dict[Stamp, int] = {}
+        self.eou_reason: EouReason | None = None
+        self.text = ""
+        self.final_text: str | None = None
+        self.clipped: bool | None = None
+        self.cutoff = False
+        self.reopened = False
+        self.fallback = False
+        self.cached: bool | None = None
+        self.failure: str | None = None
+        self.model_calls = 0
+        self.speculations = 0
+        self.stt_lag_ms: int | None = None
+        self.reply: list[str] = []
+
+    def stamp(self, name: Stamp, at_ms: int) -> None:
+        """Note an instant; the last word counts."""
+        self._at[name] = at_ms
+
+    def stamp_once(self, name: Stamp, at_ms: int) -> None:
+        """Note an instant unless it is known already."""
+        self._at.setdefault(name, at_ms)
+
+    def at(self, name: Stamp) -> int | None:
+        """A stamp, None when it is not known."""
+        return self._at.get(name)
+
+    @property
+    def over(self) -> bool:
+        """Whether the caller's side of the turn has ended."""
+        return "turn_end" in self._at
+
+    def forget_reply(self) -> None:
+        """The reply in the making is dropped: its stamps say nothing about the next one."""
+        for name in _REPLY_STAMPS:
+            self._at.pop(name, None)
+        self.cached = None
+        self.reply.clear()
+
+    def reopen(self) -> None:
+        """The caller goes on in the same turn."""
+        self.forget_reply()
+        for name in ("turn_end", "speech_end", "stt_final"):
+            self._at.pop(name, None)
+        self.eou_reason = None
+        self.clipped = self.final_text = None
+        self.fallback = False
+        self.reopened = True
+
+    def settle_final(self, text: str, now_ms: int) -> None:
+        """A final for this turn came after the turn was over: was the text acted on whole?"""
+        self.stamp_once("stt_final", now_ms)
+        self.final_text = text if self.final_text is None else f"{self.final_text} {text}"
+        self.clipped = words_of(self.final_text) != words_of(self.text)
+
+    def outcome(self) -> Outcome:
+        """How the turn went, judged by its stamps."""
+        if "first_audio_sent" not in self._at:
+            return "censored" if self.over else "abandoned"
+        return "barged_in" if "barge_in" in self._at else "answered"
+
+    def record(self, call: CallInfo, heard: str | None) -> TurnRecord:
+        """Close the turn. ``heard``: what the marks confirm; None when it was all of it."""
+        reply = " ".join(self.reply)
+        return TurnRecord(
+            **structs.asdict(call),
+            turn=self.turn,
+            outcome=self.outcome(),
+            stamps=Stamps(**self._at),
+            BARGE_IN_HIT="barge_in" in self._at,
+            EOU_REASON=self.eou_reason,
+            stt_lag_ms=self.stt_lag_ms,
+            reopened=self.reopened,
+            cutoff=self.cutoff,
+            clipped=self.clipped,
+            fallback=self.fallback,
+            cache=None if self.cached is None else "hit" if self.cached else "miss",
+            model_calls=self.model_calls,
+            text=self.text,
+            final_text=self.final_text,
+            reply=reply,
+            heard=heard,
+            reply_words=len(reply.split()) if reply else None,
+            failure=self.failure,
+        ).measured()

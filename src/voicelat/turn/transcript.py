@@ -1,0 +1,93 @@
+"""The words of a turn: finals so far, the partial behind them, and when they last changed."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["TurnText", "after_words", "words_of"]
+
+# Apostrophes, and geresh and gershayim in Hebrew abbreviations, stand inside words.
+_WORD = re.compile(r"[^\W_]+(?:['\u2019\u05f3\u05f4\"][^\W_]+)*")
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """The words of ``text`` without case and punctuation, for comparing transcripts.
+
+    A recogniser that only adds a comma or a capital has not changed its mind.
+    """
+    return tuple(_WORD.findall(text.casefold()))
+
+
+def after_words(text: str, count: int) -> str:
+    """``text`` without its first ``count`` words."""
+    ends = [match.end() for match in _WORD.finditer(text)]
+    if count >= len(ends):
+        return ""
+    return text[ends[count - 1] :].lstrip(" ,.;:!?") if count else text
+
+
+class TurnText:
+    """What the recogniser has said about one turn."""
+
+    __slots__ = ("_finals", "_partial", "_words", "changed_ms", "heard_ms")
+
+    def __init__(self) -> None:
+        self._finals: list[str] = []
+        self._partial = ""
+        self._words: tuple[str, ...] = ()
+        self.changed_ms: int | None = None
+        """When the words last changed. None: no words yet."""
+        self.heard_ms: int | None = None
+        """When the recogniser last said anything, changed or not."""
+
+    @property
+    def text(self) -> str:
+        """All of it, finals first."""
+        return " ".join([*self._finals, self._partial] if self._partial else self._finals)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The same as comparable words."""
+        return self._words
+
+    def put(self, text: str, now_ms: int, *, final: bool) -> bool:
+        """Take a partial or a final. Returns whether the words changed."""
+        if final:
+            self._partial = ""
+            if text:
+                self._finals.append(text)
+        else:
+            self._partial = text
+        return self._note(now_ms)
+
+    def put_digit(self, digit: str, now_ms: int) -> None:
+        """Take a key press; keys pressed one after another make one number."""
+        if self._finals and self._finals[-1].isdigit() and not self._partial:
+            self._finals[-1] += digit
+        else:
+            self._finals.append(digit)
+        self._note(now_ms)
+
+    def seal(self) -> None:
+        """Keep the partial as it is: what comes next is behind it."""
+        if self._partial:
+            self._finals.append(self._partial)
+            self._partial = ""
+
+    def absorb(self, later: TurnText) -> None:
+        """Put the words of ``later`` behind these."""
+        self.seal()
+        self._finals += later._finals
+        self._partial = later._partial
+        self._words = words_of(self.text)
+        self.changed_ms = later.changed_ms if later.changed_ms is not None else self.changed_ms
+        self.heard_ms = later.heard_ms if later.heard_ms is not None else self.heard_ms
+
+    def _note(self, now_ms: int) -> bool:
+        self.heard_ms = now_ms
+        words = words_of(self.text)
+        if words == self._words:
+            return False
+        self._words = words
+        self.changed_ms = now_ms
+        return True
