@@ -7,7 +7,7 @@ at their own edge. One provider object serves many calls at once.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -102,8 +102,8 @@ class LanguageModel(Protocol):
 
     async def warm(self) -> None: ...
 
-    def reply(self, prompt: Prompt) -> AsyncIterator[str]:
-        """Stream the reply as pieces of text. Closing the iterator cancels the request."""
+    def reply(self, prompt: Prompt) -> AsyncGenerator[str, None]:
+        """Stream the reply as pieces of text. Closing the generator cancels the request."""
         ...
 
     async def aclose(self) -> None: ...
@@ -116,8 +116,8 @@ class TextToSpeech(Protocol):
 
     async def warm(self) -> None: ...
 
-    def speak(self, text: str, language: str) -> AsyncIterator[bytes]:
-        """Stream ``text`` as mu-law chunks of any length. Closing the iterator cancels it.
+    def speak(self, text: str, language: str) -> AsyncGenerator[bytes, None]:
+        """Stream ``text`` as mu-law chunks of any length. Closing the generator cancels it.
         Empty or unspeakable text yields nothing."""
         ...
 

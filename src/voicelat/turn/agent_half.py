@@ -77,6 +77,7 @@ class AgentHalf:
         if config.greeting:
             self.state = Agent.THINKING
             self.reply = Reply(turn=0, attempt=0, phrase=True, committed=True)
+            timers.arm(Timer.REPLY, config.reply_timeout_ms)
 
     # -- what the caller's side wants ---------------------------------------------------------
 
@@ -144,7 +145,7 @@ class AgentHalf:
         assert reply is not None
         match event:
             case on.AudioQueued(duration_ms=duration_ms, text=text):
-                self._queued(draft, reply, duration_ms, text)
+                self._queued(draft, reply, duration_ms, text, now_ms)
             case on.AudioSent(filler=filler):
                 self._sent(draft, reply, now_ms, filler=filler)
             case on.ReplyTextStarted():
@@ -167,9 +168,19 @@ class AgentHalf:
         reply = self.reply
         return reply is not None and reply.turn == turn and reply.attempt == attempt
 
+    def may(self, event: on.ReplyEvent, draft: Draft) -> bool:
+        """Whether that can be: no audio leaves before the turn is over, and none is made
+        behind the end of the reply."""
+        match event:
+            case on.AudioSent():
+                return draft.over
+            case on.AudioQueued() | on.ReplyFinished() | on.ReplyFailed():
+                return self.reply is not None and not self.reply.finished
+        return True
+
     def echoed(self, name: str, draft: Draft, now_ms: int) -> tuple[bool, bool]:
         """A mark came back. Returns whether we waited for it, and whether the turn is over."""
-        if name not in self._marks:
+        if name not in self._marks or not draft.over:  # nothing has been sent before that
             return False, False
         kind, text = self._marks.pop(name)
         if kind == "heard":
@@ -185,8 +196,8 @@ class AgentHalf:
         reply = self.reply
         if reply is None:
             return False
-        draft.failure = f"no audio {self._config.reply_timeout_ms} ms after the turn was over"
         self.cancel(draft, "timeout")
+        draft.failure = f"no audio {self._config.reply_timeout_ms} ms after the turn was over"
         return self._apologise(draft, reply, now_ms)
 
     def playout_is_late(self, draft: Draft) -> bool:
@@ -240,9 +251,11 @@ class AgentHalf:
         self._marks[name] = (kind, text)
         self._emit(do.RequestMark(reply.turn, name, behind))
 
-    def _queued(self, draft: Draft, reply: Reply, duration_ms: int, text: str) -> None:
+    def _queued(
+        self, draft: Draft, reply: Reply, duration_ms: int, text: str, now_ms: int
+    ) -> None:
         reply.queued_ms += duration_ms
-        self._expect_more(reply)
+        self._watch_playout(reply, now_ms)
         if text:
             draft.reply.append(text)
             self._mark(reply, "clause", "queued", text)
@@ -255,35 +268,37 @@ class AgentHalf:
             self._move(AgentMove.SENT)
             reply.started_ms = now_ms
             self._timers.cancel(Timer.REPLY)
-            self._expect_more(reply)
+            self._watch_playout(reply, now_ms)
             self._mark(reply, "heard", "sent")
 
-    def _expect_more(self, reply: Reply) -> None:
-        """A voice that stalls in the middle must not leave the turn open for ever."""
-        if reply.started_ms is not None and not reply.finished:
-            dry_ms = reply.started_ms + reply.queued_ms
-            self._timers.arm(Timer.PLAYOUT, dry_ms + self._config.reply_timeout_ms)
+    def _watch_playout(self, reply: Reply, now_ms: int) -> None:
+        """A voice that stalls, or a last mark that is lost, must not leave the turn open."""
+        if reply.started_ms is None:
+            return
+        config = self._config
+        patience_ms = config.playout_slack_ms if reply.finished else config.reply_timeout_ms
+        dry_ms = max(now_ms, reply.started_ms + reply.queued_ms)
+        self._timers.arm(Timer.PLAYOUT, dry_ms + patience_ms)
 
     def _finish(self, draft: Draft, reply: Reply, text: str, now_ms: int) -> bool:
-        if reply.queued_ms == 0:
+        if reply.queued_ms <= 0:
             return self._fail(draft, reply, "the reply had no audio", now_ms)
         reply.finished = True
         if text:
             draft.reply[:] = [text]
-        start_ms = now_ms if reply.started_ms is None else reply.started_ms
-        played_ms = max(now_ms, start_ms + reply.queued_ms)
-        self._timers.arm(Timer.PLAYOUT, played_ms + self._config.playout_slack_ms)
+        self._watch_playout(reply, now_ms)
         self._mark(reply, "end", "queued")
         return False
 
     def _fail(self, draft: Draft, reply: Reply, why: str, now_ms: int) -> bool:
-        draft.failure = why
         if reply.queued_ms > 0:
+            draft.failure = why
             return self._finish(draft, reply, "", now_ms)
         self._drop(AgentMove.CANCEL)
-        if not draft.over:
-            draft.forget_reply()
+        draft.forget_reply()
+        if not draft.over:  # it was speculative: the next one may do better
             return False
+        draft.failure = why
         return self._apologise(draft, reply, now_ms)
 
     def _apologise(self, draft: Draft, failed: Reply, now_ms: int) -> bool:

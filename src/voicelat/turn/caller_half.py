@@ -91,6 +91,10 @@ class CallerHalf:
         self._voiced_ms += max(0, at_ms - self._segment_ms)
         self.speech_end_ms = at_ms
         self._new_pause()
+        if self.text.heard_ms is not None and self.text.heard_ms >= at_ms:
+            # The transcript overtook the event that says the voice stopped: the order in which
+            # they come must not add a wait (pipecat #5416).
+            self._words_are_here()
 
     def words_without_voice(self, speech_end_ms: int | None) -> None:
         """Words open a turn, or go on after it, although no voice lasts. ``speech_end_ms``:
@@ -98,7 +102,8 @@ class CallerHalf:
         self.move(CallerMove.WORDS)
         self._new_pause()
         self.speech_end_ms = speech_end_ms
-        self._heard_here = bool(self.text.words)
+        if self.text.words:
+            self._words_are_here()
 
     def end(self, move: CallerMove) -> None:
         """Leave the pause: the turn is over, or was nothing."""
@@ -120,6 +125,7 @@ class CallerHalf:
         self.text.put_digit(digit, now_ms)
         self._keys = True
         self._final_here = True
+        self._endpointing = None
         self._words_ms = now_ms - self._config.dtmf_gap_ms if digit == "#" else now_ms
 
     def hint(self, probability: float) -> None:
@@ -157,6 +163,11 @@ class CallerHalf:
         return None
 
     @property
+    def last_ms(self) -> int:
+        """Where the voice of this turn last began or ended; its next change comes after."""
+        return max(self._segment_ms, self.speech_end_ms or 0)
+
+    @property
     def final_here(self) -> bool:
         """Whether the recogniser has given its final in this pause."""
         return self._final_here
@@ -175,6 +186,10 @@ class CallerHalf:
         self._hint = None
         self._words_ms = 0
         self._endpointing = None
+
+    def _words_are_here(self) -> None:
+        self._heard_here = True
+        self._final_here = not self.text.open
 
     def _hangover_ends_ms(self) -> int:
         if self._keys:

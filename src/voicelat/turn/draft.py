@@ -33,6 +33,7 @@ class Draft:
         "model_calls",
         "reopened",
         "reply",
+        "settled",
         "speculations",
         "stt_lag_ms",
         "text",
@@ -44,6 +45,8 @@ class Draft:
         self._at: dict[Stamp, int] = {}
         self.eou_reason: EouReason | None = None
         self.text = ""
+        self.settled = ""
+        """What of the text was final when the turn was over."""
         self.final_text: str | None = None
         self.clipped: bool | None = None
         self.cutoff = False
@@ -85,7 +88,8 @@ class Draft:
         self.forget_reply()
         for name in ("turn_end", "speech_end", "stt_final"):
             self._at.pop(name, None)
-        self.eou_reason = None
+        self.text = ""
+        self.eou_reason = self.stt_lag_ms = self.failure = None
         self.clipped = self.final_text = None
         self.fallback = False
         self.reopened = True
@@ -93,7 +97,8 @@ class Draft:
     def settle_final(self, text: str, now_ms: int) -> None:
         """A final for this turn came after the turn was over: was the text acted on whole?"""
         self.stamp_once("stt_final", now_ms)
-        self.final_text = text if self.final_text is None else f"{self.final_text} {text}"
+        before = self.settled if self.final_text is None else self.final_text
+        self.final_text = f"{before} {text}".strip()
         self.clipped = words_of(self.final_text) != words_of(self.text)
 
     def outcome(self) -> Outcome:

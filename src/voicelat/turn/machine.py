@@ -110,9 +110,9 @@ class TurnMachine:
             case on.Tick():
                 pass
             case on.SpeechStarted(at_ms=at_ms):
-                self._on_voice(self._past(at_ms))
+                self._on_voice(self._instant(at_ms))
             case on.SpeechStopped(at_ms=at_ms):
-                self._on_silence(self._past(at_ms))
+                self._on_silence(self._instant(at_ms))
             case on.Partial(text=text):
                 self._on_text(text.strip(), final=False)
             case on.Final(text=text):
@@ -132,6 +132,8 @@ class TurnMachine:
         draft = self._draft
         if draft is None or not self._agent.is_live(event.turn, event.attempt):
             self.dropped["stale reply event"] += 1
+        elif not self._agent.may(event, draft):
+            self.dropped["impossible reply event"] += 1
         elif self._agent.handle(event, draft, self._now_ms):
             self._close(draft, None)
 
@@ -156,11 +158,12 @@ class TurnMachine:
                 case _:
                     assert_never(timer)
 
-    def _past(self, at_ms: int) -> int:
-        if at_ms > self._now_ms:
-            self.dropped["instant in the future"] += 1
-            return self._now_ms
-        return at_ms
+    def _instant(self, at_ms: int) -> int:
+        """``at_ms`` if the caller's voice can have changed then, else the nearest such instant."""
+        possible_ms = min(max(at_ms, self._caller.last_ms), self._now_ms)
+        if possible_ms != at_ms:
+            self.dropped["impossible instant"] += 1
+        return possible_ms
 
     # -- voice, words and keys ----------------------------------------------------------------
 
@@ -198,7 +201,7 @@ class TurnMachine:
         new = self._owed.new_part(text, self._now_ms, final=final, voice=voice)
         draft = self._draft
         if new is None:
-            self._late_text(text, final=final)
+            self._late_text(self._owed.late_part(text), final=final)
         elif draft is not None and draft.over:
             self._overlapping_text(new, final=final)
         elif draft is not None:
@@ -222,13 +225,13 @@ class TurnMachine:
     def _overlapping_text(self, text: str, *, final: bool) -> None:
         """Words while the agent has the floor: an interruption only with a voice behind it."""
         overlap = self._overlap
-        if not overlap.heard_lately(self._now_ms):
-            self._late_text(text, final=final)
-            return
-        overlap.text.put(text, self._now_ms, final=final)
-        if overlap.text.words and not overlap.only_nods:
-            self._take_floor(overlap.blip_ms)
-            self._consider()
+        if overlap.heard_lately(self._now_ms):
+            overlap.text.put(text, self._now_ms, final=final)
+            if overlap.text.words and not overlap.only_nods:
+                self._take_floor(overlap.blip_ms)
+                self._consider()
+        else:  # once we sound, a recogniser also hears our echo: that settles nothing
+            self._late_text(text, final=final and self._agent.state is Agent.THINKING)
 
     def _late_text(self, text: str, *, final: bool) -> None:
         """Words for a turn that is over already: too late to act on, not to be counted."""
@@ -256,6 +259,7 @@ class TurnMachine:
         elif draft.over:
             draft = self._take_floor(None)
         self._caller.press(digit, self._now_ms)
+        self._agent.words_changed(draft, self._caller.text.words)
         draft.stamp_once("first_partial", self._now_ms)
         self._consider()
 
@@ -302,7 +306,8 @@ class TurnMachine:
         if caller.final_here:
             draft.clipped, draft.final_text = False, text
         else:
-            self._owed.expect(text, now_ms)
+            draft.settled = caller.text.closed
+            self._owed.expect(caller.text.open, now_ms)
             self._emit(do.FinalizeStt(draft.turn))
         self._timers.arm(Timer.GATE, max(caller.gate_ms(now_ms), now_ms))
         caller.end(CallerMove.TURN_OVER)
@@ -335,6 +340,7 @@ class TurnMachine:
             self._agent.cancel(draft, "reopened")
             self._caller.text.absorb(words)
             draft.reopen()
+            self._stamp_words(draft, words)
         if voice_ms is None:
             self._caller.words_without_voice(speech_end_ms)
         return draft
@@ -354,9 +360,16 @@ class TurnMachine:
         self._caller.adopt(words, voice_ms)
         if voice_ms is not None:
             draft.stamp("speech_start", voice_ms)
-        if words.words:
-            draft.stamp("first_partial", self._now_ms)
+        self._stamp_words(draft, words)
         return draft
+
+    def _stamp_words(self, draft: Draft, words: TurnText) -> None:
+        """Words said over the agent turned out to be this turn's."""
+        if words.changed_ms is not None:
+            draft.stamp_once("first_partial", words.changed_ms)
+            draft.stamp("last_partial", words.changed_ms)
+            if not words.open:
+                draft.stamp("stt_final", words.changed_ms)
 
     # -- the end of a turn --------------------------------------------------------------------
 

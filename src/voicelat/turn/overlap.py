@@ -31,7 +31,9 @@ class Overlap:
         self.text = TurnText()
 
     def begin(self, at_ms: int) -> None:
-        """Voice."""
+        """Voice. What was said long before it has nothing to do with it."""
+        if not self.heard_lately(at_ms):
+            self.text = TurnText()
         self.voice_ms = at_ms
 
     def fade(self, at_ms: int) -> None:

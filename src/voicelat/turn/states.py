@@ -66,6 +66,7 @@ AGENT_MOVES: Final = {
     (Agent.IDLE, AgentMove.START): Agent.THINKING,
     (Agent.THINKING, AgentMove.SENT): Agent.SPEAKING,
     (Agent.THINKING, AgentMove.CANCEL): Agent.IDLE,
+    (Agent.THINKING, AgentMove.PLAYED): Agent.IDLE,  # nothing in it was audible
     (Agent.SPEAKING, AgentMove.CANCEL): Agent.IDLE,
     (Agent.SPEAKING, AgentMove.PLAYED): Agent.IDLE,
 }

@@ -7,7 +7,8 @@ import re
 __all__ = ["TurnText", "after_words", "words_of"]
 
 # Apostrophes, and geresh and gershayim in Hebrew abbreviations, stand inside words.
-_WORD = re.compile(r"[^\W_]+(?:['\u2019\u05f3\u05f4\"][^\W_]+)*")
+# The keys * and # are words: a caller who presses one has said something.
+_WORD = re.compile(r"[^\W_]+(?:['\u2019\u05f3\u05f4\"][^\W_]+)*|[*#]")
 
 
 def words_of(text: str) -> tuple[str, ...]:
@@ -44,6 +45,16 @@ class TurnText:
     def text(self) -> str:
         """All of it, finals first."""
         return " ".join([*self._finals, self._partial] if self._partial else self._finals)
+
+    @property
+    def closed(self) -> str:
+        """The finals: what the recogniser will not change any more."""
+        return " ".join(self._finals)
+
+    @property
+    def open(self) -> str:
+        """The partial behind the finals, "" when a final was the last word."""
+        return self._partial
 
     @property
     def words(self) -> tuple[str, ...]:

@@ -1,0 +1,175 @@
+"""The command line: it parses, calls, and prints. No logic lives here.
+
+Exit codes: 0 fine, 1 a gate failed, 2 bad usage or input, 3 could not connect, 130 stopped by
+Ctrl-C. Each verb imports its module when it runs: ``voicelat --help`` stays quick.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from voicelat import __version__
+from voicelat.errors import InternalError, UsageError, VoicelatError
+
+if TYPE_CHECKING:
+    from voicelat.settings import Settings
+
+__all__ = ["app"]
+
+
+class OneLineErrors(TyperGroup):
+    """The one error boundary: a user's mistake is one line on stderr, without a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the verb, and turn what it raises on purpose into an exit code."""
+        try:
+            return super().invoke(ctx)
+        except InternalError:
+            raise  # our own bug: whoever reports it needs the traceback
+        except VoicelatError as error:
+            _leave(str(error), 2 if isinstance(error, UsageError) else 3)
+        except KeyboardInterrupt:
+            _leave("stopped", 130)
+
+
+def _leave(message: str, code: int) -> NoReturn:
+    typer.echo(f"voicelat: {message}", err=True)
+    raise typer.Exit(code)
+
+
+def _examples(*lines: str) -> str:
+    return "\n\n".join(["[bold]Examples[/bold]", *lines])
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"voicelat {__version__}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    cls=OneLineErrors,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    # A traceback with local variables would show keys and tokens.
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead.")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Set one setting for this run; may be repeated. [bold]voicelat settings[/bold]"
+        " lists them.",
+    ),
+]
+
+
+@app.callback()
+def voicelat(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Say the version."),
+    ] = False,
+) -> None:
+    """Find, cut and prove the time between a caller's question and the answer."""
+
+
+@app.command(
+    epilog=_examples(
+        "voicelat settings",
+        "voicelat settings --set VAD_HANGOVER_MS=200",
+        "voicelat settings --json | jq '.settings[] | select(.source != \"default\")'",
+    )
+)
+def settings(sets: Sets = None, as_json: AsJson = False) -> None:
+    """Show every setting, its value, where the value came from, and what it means."""
+    from voicelat.settings import SETTINGS
+
+    loaded = _settings(sets)
+    if as_json:
+        _print_json(loaded.described())
+        return
+    from rich.table import Table
+
+    table = Table("setting", "value", "from", "meaning", box=None, pad_edge=False)
+    for setting in SETTINGS:
+        value = setting.written(loaded.shown(setting.name))
+        source = loaded.sources[setting.name]
+        style = None if source == "default" else "bold"
+        table.add_row(setting.name, value, source, setting.meaning, style=style)
+    _print(table)
+
+
+@app.command(
+    epilog=_examples(
+        "voicelat report turns.jsonl",
+        "voicelat report monday.jsonl tuesday.jsonl --from turn-start",
+        "voicelat report turns.jsonl --gate total_p95=3000,cutoffs=0",
+        "cat turns.jsonl | voicelat report - --json",
+    )
+)
+def report(
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="Files of turns; - is standard input.")
+    ],
+    gate: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME=LIMIT,...",
+            help="Exit with 1 when a percentile (ms) or a count is above its limit.",
+        ),
+    ] = "",
+    view: Annotated[
+        Literal["speech-end", "turn-start"],
+        typer.Option("--from", help="Count the numbers from here."),
+    ] = "speech-end",
+    sets: Sets = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say how long callers waited, why, and what to try: percentiles, targets, diagnosis."""
+    from voicelat.metrics.targets import parse_gate
+    from voicelat.report import report_files
+    from voicelat.report.terminal import print_report
+
+    targets = _settings(sets).targets()
+    result = report_files(files, targets=targets, gates=parse_gate(gate), view=view)
+    if as_json:
+        typer.echo(result.to_json())
+    else:
+        print_report(result)
+    if result.gate_failures:
+        _leave("; ".join(failed.says for failed in result.gate_failures), 1)
+
+
+def _settings(sets: list[str] | None) -> Settings:
+    from voicelat.settings import load
+
+    overrides = {}
+    for pair in sets or ():
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise UsageError(f"--set {pair}: must be NAME=VALUE")
+        overrides[name] = value
+    loaded = load(overrides)
+    for warning in loaded.warnings:
+        typer.echo(f"voicelat: warning: {warning}", err=True)
+    return loaded
+
+
+def _print(what: Any) -> None:
+    from rich.console import Console
+
+    Console(markup=False, highlight=False).print(what)
+
+
+def _print_json(what: Any) -> None:
+    typer.echo(json.dumps(what, ensure_ascii=False, indent=2))

@@ -1,0 +1,328 @@
+"""One live call: the driver of one turn machine.
+
+Everything happens on the event loop. Events queue up and are handled one at a time; effects are
+carried out at once; parts of the reply go to the playout only when no event waits, so that
+marks land exactly behind their audio.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol, assert_never
+
+from voicelat.audio.mulaw import duration_ms
+from voicelat.clock import CallClock
+from voicelat.engine.config import EngineConfig
+from voicelat.engine.ear import Ear
+from voicelat.engine.listener import Listener
+from voicelat.engine.playout import Playout
+from voicelat.engine.reply import Part, ReplyTask
+from voicelat.engine.stack import Stack
+from voicelat.engine.transport import Transport
+from voicelat.errors import ConnectError
+from voicelat.metrics.record import CallInfo, TurnRecord
+from voicelat.providers.protocols import Message, Prompt, Transcript
+from voicelat.turn import effects as do
+from voicelat.turn import events as on
+from voicelat.turn.config import TurnConfig
+from voicelat.turn.machine import TurnMachine
+from voicelat.twilio.messages import DtmfPressed, InboundMessage, Mark, Media, Stop
+
+__all__ = ["Call", "Tape"]
+
+_LOG = logging.getLogger("voicelat.call")
+_FRAMES = logging.getLogger("voicelat.frames")
+
+
+class Tape(Protocol):
+    """What keeps a call for later. None of its methods blocks or raises."""
+
+    def caller(self, at_ms: int, audio: bytes) -> None:
+        """Caller audio that begins at ``at_ms``."""
+
+    def agent(self, at_ms: int, audio: bytes) -> None:
+        """Agent audio that the caller hears from ``at_ms`` on."""
+
+    def cleared(self, at_ms: int) -> None:
+        """The agent audio from ``at_ms`` on was never played."""
+
+    def step(self, at_ms: int, event: on.Event, effects: list[do.Effect]) -> None:
+        """An event entered the machine, and what left it."""
+
+    def close(self) -> None:
+        """The call is over."""
+
+
+class Call:
+    """A call from Twilio's ``start`` to its end. Make it when ``start`` arrives."""
+
+    def __init__(
+        self,
+        stack: Stack,
+        transport: Transport,
+        info: CallInfo,
+        turn: TurnConfig,
+        engine: EngineConfig,
+        *,
+        on_turn: Callable[[TurnRecord], None],
+        tape: Tape | None = None,
+    ) -> None:
+        self.info = info
+        self._stack = stack
+        self._engine = engine
+        self._on_turn = on_turn
+        self._tape = tape
+        self._clock = CallClock()
+        self._loop = asyncio.get_running_loop()
+        self._zero = self._loop.time()
+        self.machine = TurnMachine(turn, info)
+        self.ear = Ear(stack.detector())
+        self.listener = Listener(stack.stt, engine.language, self._on_transcript)
+        self.playout = Playout(
+            transport,
+            info.stream_sid or "",
+            self._clock,
+            engine.send_lead_ms,
+            on_play=self._on_play,
+            on_clear=self._on_clear,
+        )
+        self.turns = 0
+        self.over = False
+        """Whether Twilio has said ``stop``, or the socket broke."""
+        self._history: deque[Message] = deque(maxlen=engine.history_messages)
+        self._events: deque[on.Event] = deque()
+        self._reply: ReplyTask | None = None
+        self._dying: set[asyncio.Task[None]] = set()
+        self._draining = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_ms: int | None = None
+        self._tasks = [
+            asyncio.create_task(self._play(), name=f"playout {info.call_id}"),
+            asyncio.create_task(self.listener.run(), name=f"listener {info.call_id}"),
+        ]
+        if turn.greeting:
+            self._begin_reply(0, 0, engine.greeting)
+            self._open_reply(0, 0)
+
+    # -- what comes in ------------------------------------------------------------------------
+
+    def receive(self, message: InboundMessage) -> None:
+        """Take one message of the socket."""
+        match message:
+            case Media():
+                self._hear(message)
+            case Mark(name=name):
+                self.post(on.MarkEchoed(name))
+            case DtmfPressed(digit=digit):
+                self.post(on.Dtmf(digit))
+            case Stop():
+                self.post(on.StreamStopped())
+            case _:
+                pass
+
+    def post(self, event: on.Event) -> None:
+        """Put an event into the machine and do what it asks."""
+        self._events.append(event)
+        self._drain()
+
+    def _hear(self, media: Media) -> None:
+        now_ms = self._clock.now_ms()
+        at_ms, edges = self.ear.hear(media.payload, media.timestamp_ms, now_ms)
+        self.listener.feed(media.payload)
+        if self._tape is not None:
+            self._tape.caller(at_ms, media.payload)
+        if _FRAMES.isEnabledFor(logging.DEBUG):
+            _FRAMES.debug("%s in %d bytes at %d ms", self.info.call_id, len(media.payload), at_ms)
+        for edge in edges:
+            at_ms = min(edge.at_ms, now_ms)
+            self.listener.voice(edge.active)
+            self.post(on.SpeechStarted(at_ms) if edge.active else on.SpeechStopped(at_ms))
+
+    def _on_transcript(self, transcript: Transcript) -> None:
+        if transcript.final:
+            self.post(on.Final(transcript.text, transcript.confidence))
+        else:
+            self.post(on.Partial(transcript.text))
+
+    # -- the machine --------------------------------------------------------------------------
+
+    def _drain(self) -> None:
+        """Handle what is queued; an effect may queue more, so never start a second time."""
+        if self._draining:
+            return
+        self._draining = True
+        try:
+            while True:
+                if self._events:
+                    self._step(self._events.popleft())
+                elif self._reply is not None and (part := self._reply.take()) is not None:
+                    self._play_part(self._reply, part)
+                else:
+                    break
+        finally:
+            self._draining = False
+        self._arm_timer()
+
+    def _step(self, event: on.Event) -> None:
+        now_ms = self._clock.now_ms()
+        if isinstance(event, on.Tick):
+            now_ms = max(now_ms, self.machine.deadline_ms or now_ms)
+        effects = self.machine.handle(event, now_ms)
+        self.over = self.over or isinstance(event, on.StreamStopped)
+        if self._tape is not None:
+            self._tape.step(now_ms, event, effects)
+        for effect in effects:
+            self._do(effect)
+
+    def _do(self, effect: do.Effect) -> None:
+        match effect:
+            case do.StartReply(turn=turn, attempt=attempt, text=text):
+                self._begin_reply(turn, attempt, self._prompt(turn, text))
+            case do.AskToRepeat(turn=turn, attempt=attempt):
+                self._begin_reply(turn, attempt, self._engine.repeat_phrase)
+            case do.Apologise(turn=turn, attempt=attempt):
+                self._begin_reply(turn, attempt, self._engine.apology_phrase)
+            case do.CommitReply(turn=turn, attempt=attempt):
+                self._open_reply(turn, attempt)
+            case do.HoldReply():
+                self._shut_reply()
+            case do.CancelReply():
+                self._cancel_reply()
+            case _:
+                self._do_on_the_line(effect)
+
+    def _do_on_the_line(
+        self,
+        effect: do.ClearPlayout | do.RequestMark | do.FinalizeStt | do.RunFallback | do.TurnClosed,
+    ) -> None:
+        match effect:
+            case do.ClearPlayout():
+                self.playout.clear()
+            case do.RequestMark(name=name, behind=behind):
+                self.playout.mark(name, urgent=behind == "sent")
+            case do.FinalizeStt():
+                self.listener.finalize()
+            case do.RunFallback(turn=turn):
+                _LOG.info("%s turn %d: no text was recognised", self.info.call_id, turn)
+            case do.TurnClosed(record=record):
+                self._close_turn(record)
+            case _:
+                assert_never(effect)
+
+    def _arm_timer(self) -> None:
+        deadline_ms = self.machine.deadline_ms
+        if deadline_ms == self._timer_ms:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+        self._timer_ms = deadline_ms
+        if deadline_ms is not None:
+            self._timer = self._loop.call_at(self._zero + deadline_ms / 1000, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = self._timer_ms = None
+        self.post(on.Tick())
+
+    # -- the reply ----------------------------------------------------------------------------
+
+    def _prompt(self, turn: int, text: str) -> Prompt:
+        return Prompt(
+            call_id=self.info.call_id,
+            turn=turn,
+            text=text,
+            history=tuple(self._history),
+            language=self._engine.language,
+            max_words=self._engine.max_reply_words,
+        )
+
+    def _begin_reply(self, turn: int, attempt: int, source: Prompt | str) -> None:
+        assert self._reply is None or self._reply.over, "two live replies"
+        self._reply = ReplyTask(
+            self._stack, turn, attempt, source, post=self.post, wake=self._drain
+        )
+
+    def _open_reply(self, turn: int, attempt: int) -> None:
+        reply = self._reply
+        assert reply is not None and (reply.turn, reply.attempt) == (turn, attempt)
+        reply.open = True
+        self.playout.release()
+
+    def _shut_reply(self) -> None:
+        self.playout.hold()
+        if self._reply is not None:
+            self._reply.open = False
+
+    def _cancel_reply(self) -> None:
+        self.playout.drop()
+        if self._reply is not None:
+            task = self._reply.cancel()
+            self._dying.add(task)
+            task.add_done_callback(self._dying.discard)
+            self._reply = None
+
+    def _play_part(self, reply: ReplyTask, part: Part) -> None:
+        turn, attempt = reply.turn, reply.attempt
+        if part.audio:
+            on_audible = None if reply.announced else self._announcer(reply)
+            if self.playout.queue(part.audio, on_audible):
+                reply.announced = True
+        if part.failure is not None or part.done:
+            self.playout.flush()
+            reply.over = True
+        if part.failure is not None:
+            self.post(on.ReplyFailed(turn, attempt, part.failure))
+        elif part.done:
+            self.post(on.ReplyFinished(turn, attempt, part.clause))
+        else:
+            self.post(on.AudioQueued(turn, attempt, duration_ms(part.audio), part.clause))
+
+    def _announcer(self, reply: ReplyTask) -> Callable[[], None]:
+        return lambda: self.post(on.AudioSent(reply.turn, reply.attempt, reply.filler))
+
+    def _close_turn(self, record: TurnRecord) -> None:
+        self.turns += 1
+        if record.text:
+            self._history.append(Message("caller", record.text))
+        said = record.reply if record.heard is None else record.heard
+        if said:
+            self._history.append(Message("agent", said))
+        self._on_turn(record)
+
+    # -- the playout --------------------------------------------------------------------------
+
+    async def _play(self) -> None:
+        try:
+            await self.playout.run()
+        except ConnectError as error:
+            self.post(on.StreamStopped(str(error)))
+
+    def _on_play(self, at_ms: int, audio: bytes) -> None:
+        self.ear.echo.sent(at_ms, audio)
+        if self._tape is not None:
+            self._tape.agent(at_ms, audio)
+
+    def _on_clear(self, at_ms: int) -> None:
+        self.ear.echo.cleared(at_ms)
+        if self._tape is not None:
+            self._tape.cleared(at_ms)
+
+    # -- the end ------------------------------------------------------------------------------
+
+    async def close(self, why: str) -> None:
+        """End the call: its open turn is recorded, and nothing of it runs on."""
+        self.post(on.StreamStopped(why))
+        self._cancel_reply()
+        if self._timer is not None:
+            self._timer.cancel()
+        tasks = [*self._tasks, *self._dying]
+        for task in tasks:
+            task.cancel()
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(result, Exception):
+                _LOG.error("%s: %r", self.info.call_id, result, exc_info=result)
+        if self._tape is not None:
+            self._tape.close()

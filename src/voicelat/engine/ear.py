@@ -1,0 +1,69 @@
+"""What the caller's audio becomes: voice edges on the call clock, and audio for the recogniser."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from voicelat.audio.echo import EchoGuard
+from voicelat.audio.level import level_dbfs
+from voicelat.audio.mulaw import SILENCE, duration_ms
+from voicelat.audio.vad import SpeechSegmenter, VoiceDetector, VoiceEdge
+
+__all__ = ["Ear", "MediaClock"]
+
+
+class MediaClock:
+    """Maps media time (where in the audio) to the call clock (when on ours).
+
+    The smallest lag seen is taken for the line's own; what exceeds it is jitter or our own
+    stall and must not move the acoustic instants. A smaller lag is approached by at most 1 ms a
+    message, so that audio is never placed before audio that came earlier.
+    """
+
+    __slots__ = ("_lag_ms", "_least_ms")
+
+    def __init__(self) -> None:
+        self._lag_ms: int | None = None
+        self._least_ms = 0
+
+    def to_call(self, media_ms: int, length_ms: int, now_ms: int) -> int:
+        """Call-clock time of media time ``media_ms``, where audio of ``length_ms`` that begins
+        there has just arrived at ``now_ms``."""
+        lag_ms = now_ms - (media_ms + length_ms)
+        if self._lag_ms is None:
+            self._lag_ms = self._least_ms = lag_ms
+        self._least_ms = min(self._least_ms, lag_ms)
+        if self._lag_ms > self._least_ms:
+            self._lag_ms -= 1
+        return media_ms + self._lag_ms
+
+
+class Ear:
+    """One call's hearing. Sound that could be the echo of the agent is silence to the detector,
+    not to the recogniser."""
+
+    def __init__(self, detector: VoiceDetector) -> None:
+        self.echo: Final = EchoGuard()
+        """Told by the playout what the caller hears of us."""
+        self.echo_ms = 0
+        """Sound that was taken for echo."""
+        self._segmenter = SpeechSegmenter(detector)
+        self._clock = MediaClock()
+        self._next_media_ms = 0
+
+    def hear(self, audio: bytes, media_ms: int | None, now_ms: int) -> tuple[int, list[VoiceEdge]]:
+        """Take caller audio that begins at ``media_ms`` (None: where the last one ended).
+
+        Returns its begin on the call clock and the edges it shows, none later than ``now_ms``.
+        """
+        length_ms = duration_ms(audio)
+        if media_ms is None:
+            media_ms = self._next_media_ms
+        self._next_media_ms = media_ms + length_ms
+        at_ms = self._clock.to_call(media_ms, length_ms, now_ms)
+        if not self.echo.passes(at_ms, level_dbfs(audio)):
+            self.echo_ms += length_ms
+            edges = self._segmenter.push(bytes([SILENCE]) * len(audio), at_ms)
+        else:
+            edges = self._segmenter.push(audio, at_ms)
+        return at_ms, edges

@@ -1,0 +1,98 @@
+"""The recogniser's side of a call: audio is kept from the first frame on, whatever is ready."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from voicelat.errors import ProviderError
+from voicelat.providers.protocols import SpeechToText, SttStream, Transcript
+
+__all__ = ["Listener"]
+
+_LOG = logging.getLogger("voicelat.call")
+
+MAX_BACKLOG: Final = 30 * 50
+"""Entries kept while no stream is open: half a minute of 20 ms frames."""
+
+MAX_REOPENS: Final = 3
+"""How often in a row a lost recogniser is opened again before the call goes on without."""
+
+
+class Listener:
+    """Feeds one call's audio to its recogniser and passes its transcripts on.
+
+    ``feed``, ``voice`` and ``finalize`` never block. Until the stream is open, and while it is
+    being opened again, they are kept, the oldest dropped and counted beyond `MAX_BACKLOG`.
+    """
+
+    def __init__(
+        self, stt: SpeechToText, language: str, on_transcript: Callable[[Transcript], None]
+    ) -> None:
+        self._stt = stt
+        self._language = language
+        self._on_transcript = on_transcript
+        self._stream: SttStream | None = None
+        self._backlog: deque[bytes | bool | None] = deque()
+        self.lost = 0
+        """Backlog entries dropped because no recogniser was there in time."""
+        self.errors: list[str] = []
+        """What the recogniser raised, one line each."""
+
+    def feed(self, audio: bytes) -> None:
+        """The next caller audio."""
+        self._give(audio)
+
+    def voice(self, active: bool) -> None:
+        """The voice detector's hint."""
+        self._give(active)
+
+    def finalize(self) -> None:
+        """Ask for the final."""
+        self._give(None)
+
+    async def run(self) -> None:
+        """Listen until cancelled, or until the recogniser is lost for good."""
+        while await self._listen_once():
+            pass
+
+    async def _listen_once(self) -> bool:
+        """One stream from open to end. Returns whether to try again."""
+        stream: SttStream | None = None
+        try:
+            stream = await self._stt.open(self._language)
+            self._stream = stream
+            while self._backlog:
+                self._pass(stream, self._backlog.popleft())
+            async for transcript in stream:
+                self._on_transcript(transcript)
+        except ProviderError as error:
+            self.errors.append(str(error))
+            _LOG.warning("recogniser failed (%s): %s", error.advice, error)
+            return error.advice == "retry" and len(self.errors) <= MAX_REOPENS
+        else:
+            return False
+        finally:
+            self._stream = None
+            if stream is not None:
+                await stream.aclose()
+
+    def _give(self, entry: bytes | bool | None) -> None:
+        if self._stream is not None:
+            self._pass(self._stream, entry)
+            return
+        self._backlog.append(entry)
+        if len(self._backlog) > MAX_BACKLOG:
+            self._backlog.popleft()
+            self.lost += 1
+
+    @staticmethod
+    def _pass(stream: SttStream, entry: bytes | bool | None) -> None:
+        if entry is None:
+            stream.finalize()
+        elif isinstance(entry, bool):
+            stream.voice(entry)
+        else:
+            stream.feed(entry)

@@ -1,0 +1,158 @@
+"""The turn loop: drives calls over any transport that carries Media Streams messages."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from voicelat.engine.call import Call, Tape
+from voicelat.engine.config import EngineConfig
+from voicelat.engine.stack import Stack
+from voicelat.engine.transport import Transport
+from voicelat.metrics.record import CallInfo, TurnRecord
+from voicelat.turn.config import TurnConfig
+from voicelat.twilio.inbox import Inbox
+from voicelat.twilio.messages import Start
+
+__all__ = ["CallSummary", "TurnLoop"]
+
+_LOG = logging.getLogger("voicelat.call")
+
+
+@dataclass(frozen=True, slots=True)
+class CallSummary:
+    """What became of one socket."""
+
+    call_id: str | None
+    """None: it closed, or was refused, before a call began."""
+    why: str
+    """Why it ended."""
+    turns: int = 0
+    drops: dict[str, int] = field(default_factory=dict)
+    """Messages and events that were dropped, by reason."""
+    playout_gap_ms: int = 0
+    """Silence inside replies because audio came too late."""
+    recogniser_errors: tuple[str, ...] = ()
+
+
+class TurnLoop:
+    """Runs calls on one stack. One object serves any number of calls at once.
+
+    ``on_turn``: called on the loop with each closed turn; it must not block
+    (`MetricRecorder.record` does not). ``tape``: makes what keeps a call, given its info.
+    ``admit``: says why a call is refused, None to take it (one-time tokens).
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        *,
+        turn: TurnConfig | None = None,
+        engine: EngineConfig | None = None,
+        on_turn: Callable[[TurnRecord], None] | None = None,
+        tape: Callable[[CallInfo, TurnConfig], Tape] | None = None,
+        admit: Callable[[Start], str | None] | None = None,
+        settings: dict[str, str | int | float | bool] | None = None,
+        source: str = "serve",
+    ) -> None:
+        self._stack = stack
+        self._engine = engine or EngineConfig(language=stack.language)
+        turn = turn or TurnConfig()
+        self._turn = replace(turn, greeting=bool(self._engine.greeting))
+        self._on_turn = on_turn or (lambda _record: None)
+        self._tape = tape
+        self._admit = admit
+        self._settings = settings or {}
+        self._source = source
+        self.calls = 0
+        """Calls going on now."""
+
+    @property
+    def phrases(self) -> tuple[str, ...]:
+        """The stock phrases of this loop, for `Stack.warm`."""
+        engine = self._engine
+        return engine.greeting, engine.repeat_phrase, engine.apology_phrase
+
+    async def run(self, transport: Transport) -> CallSummary:
+        """Serve one socket until it ends. Cancelling it ends the call and records its turn."""
+        inbox = Inbox()
+        try:
+            start = await asyncio.wait_for(
+                self._await_start(inbox, transport), self._engine.start_timeout_ms / 1000
+            )
+        except TimeoutError:
+            await transport.close()
+            return CallSummary(None, "no start message came in time", drops=_drops(inbox))
+        if isinstance(start, str):
+            await transport.close()
+            return CallSummary(None, start, drops=_drops(inbox))
+        call = self._begin(start, transport)
+        self.calls += 1
+        why = "cancelled"
+        try:
+            why = await self._pump(call, inbox, transport)
+        finally:
+            self.calls -= 1
+            await call.close(why)
+            await transport.close()
+        return self._summary(call, inbox, why)
+
+    async def _await_start(self, inbox: Inbox, transport: Transport) -> Start | str:
+        """The start message, or why there will be none."""
+        while (text := await transport.receive()) is not None:
+            message = inbox.receive(text)
+            if isinstance(message, Start):
+                refused = self._admit(message) if self._admit is not None else None
+                return message if refused is None else f"refused: {refused}"
+        return "closed before start"
+
+    def _begin(self, start: Start, transport: Transport) -> Call:
+        info = CallInfo(
+            call_id=start.call_sid or start.stream_sid,
+            stream_sid=start.stream_sid,
+            started_utc=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            source=self._source,
+            providers=self._stack.names,
+            settings=self._settings,
+        )
+        tape = self._tape(info, self._turn) if self._tape is not None else None
+        return Call(
+            self._stack,
+            transport,
+            info,
+            self._turn,
+            self._engine,
+            on_turn=self._on_turn,
+            tape=tape,
+        )
+
+    @staticmethod
+    async def _pump(call: Call, inbox: Inbox, transport: Transport) -> str:
+        while not call.over:
+            text = await transport.receive()
+            if text is None:
+                return "socket closed"
+            message = inbox.receive(text)
+            if message is not None:
+                call.receive(message)
+        return "stop"
+
+    @staticmethod
+    def _summary(call: Call, inbox: Inbox, why: str) -> CallSummary:
+        summary = CallSummary(
+            call.info.call_id,
+            why,
+            call.turns,
+            {**_drops(inbox), **call.machine.dropped},
+            call.playout.gap_ms,
+            tuple(call.listener.errors),
+        )
+        _LOG.info("call %s ended: %s, %d turns", summary.call_id, why, summary.turns)
+        return summary
+
+
+def _drops(inbox: Inbox) -> dict[str, int]:
+    return {str(reason): count for reason, count in inbox.drops.items()}

@@ -1,0 +1,107 @@
+"""Turns as Prometheus metrics, for ``/metrics``.
+
+Histograms are for alarms and dashboards: their percentiles are as coarse as their buckets.
+Exact ones come from ``voicelat report`` on the records. Import this module where it is used:
+nothing else here needs prometheus-client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import msgspec
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily
+
+from voicelat.metrics.record import NUMBERS, TurnRecord
+from voicelat.metrics.recorder import RecordCounts
+from voicelat.metrics.samples import is_implausible
+
+__all__ = ["BUCKETS_MS", "CONTENT_TYPE", "PrometheusExporter"]
+
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+"""The content type of `PrometheusExporter.exposition`."""
+
+# Steps of at most a fifth around the default targets (250, 500, 700, 2000, 3000 ms).
+BUCKETS_MS: Final = (
+    *(25, 50, 75, 100, 150, 200, 250, 300, 350, 400, 450, 500, 600, 700, 800, 900, 1000),
+    *(1200, 1400, 1600, 1800, 2000, 2250, 2500, 2750, 3000, 3500, 4000, 5000, 7000, 10_000),
+)
+
+_COUNTERS: Final[dict[str, tuple[str, Callable[[TurnRecord], bool]]]] = {
+    "barge_ins": ("Replies the caller interrupted", lambda turn: turn.BARGE_IN_HIT),
+    "cutoffs": ("Turns in which audio was sent before the caller was done", lambda t: t.cutoff),
+    "reopened": ("Turns that went on after they seemed over", lambda turn: turn.reopened),
+    "censored": ("Turns that never got an answer", lambda turn: turn.outcome == "censored"),
+    "implausible": ("Turns with a negative number, left out", is_implausible),
+}
+
+
+class PrometheusExporter:
+    """One registry of its own, fed by `observe` (any thread), read by `exposition`.
+
+    ``record_counts`` is `MetricRecorder.counts`, to show lost records. All label values are
+    from closed sets, so the number of series is bounded.
+    """
+
+    def __init__(self, record_counts: Callable[[], RecordCounts] | None = None) -> None:
+        self._registry = CollectorRegistry()
+        self._numbers = {
+            name: Histogram(
+                f"voicelat_{name.lower()}",
+                f"{start} to {end}, in milliseconds",
+                labelnames=("eou_reason", "outcome") if name == "TOTAL_LATENCY_MS" else (),
+                buckets=BUCKETS_MS,
+                registry=self._registry,
+            )
+            for name, (start, end) in NUMBERS.items()
+        }
+        self._turns = Counter(
+            "voicelat_turns", "Turns closed", ("eou_reason", "outcome"), registry=self._registry
+        )
+        self._counters = {
+            name: Counter(f"voicelat_{name}", help_text, registry=self._registry)
+            for name, (help_text, _) in _COUNTERS.items()
+        }
+        if record_counts is not None:
+            self._registry.register(_RecordsCollector(record_counts))
+
+    def observe(self, record: TurnRecord) -> None:
+        """Count one turn. Suits `MetricRecorder.subscribe`."""
+        labels = {"eou_reason": record.EOU_REASON or "none", "outcome": record.outcome}
+        self._turns.labels(**labels).inc()
+        for name, (_, applies) in _COUNTERS.items():
+            if applies(record):
+                self._counters[name].inc()
+        for name, histogram in self._numbers.items():
+            value: int | None = getattr(record, name)
+            if value is not None and value >= 0:
+                total = name == "TOTAL_LATENCY_MS"
+                (histogram.labels(**labels) if total else histogram).observe(value)
+
+    def exposition(self) -> bytes:
+        """Everything in Prometheus' text format (`CONTENT_TYPE`)."""
+        return generate_latest(self._registry)
+
+
+class _RecordsCollector:
+    """Asks the recorder at scrape time, so that no counter is kept twice."""
+
+    def __init__(self, record_counts: Callable[[], RecordCounts]) -> None:
+        self._record_counts = record_counts
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        family = CounterMetricFamily(
+            "voicelat_turn_records", "Turn records by what became of them", labels=["fate"]
+        )
+        counts = msgspec.structs.asdict(self._record_counts())
+        for fate in ("written", "dropped", "failed"):
+            family.add_metric([fate], counts[fate])
+        yield family

@@ -1,0 +1,124 @@
+"""Providers by name, wherever one can be chosen.
+
+``local``, ``openai`` and ``simulated:PROFILE`` are ours; ``package.module:Class`` is yours, and
+is called without arguments.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from voicelat.audio.vad import EnergyVad, VoiceDetector
+from voicelat.errors import UsageError
+from voicelat.providers.protocols import LanguageModel, SpeechToText, TextToSpeech
+
+__all__ = [
+    "ProviderOptions",
+    "Role",
+    "detector",
+    "language_model",
+    "speech_to_text",
+    "text_to_speech",
+]
+
+Role = Literal["stt", "llm", "tts"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderOptions:
+    """What providers may need to know. None: the provider's own default."""
+
+    tts_rate: float = 1.0
+    """Times the voice's normal rate."""
+    openai_api_key: str | None = None
+    openai_base_url: str | None = None
+    openai_model: str = "gpt-4.1-mini"
+    instructions: str | None = None
+    """The system prompt of a language model."""
+    seed: int = 0
+    """Of simulated providers."""
+
+
+def speech_to_text(name: str, options: ProviderOptions) -> SpeechToText:
+    """Ears by name. Raises UsageError for a name that is none, MissingExtra for a package."""
+    if name == "local":
+        from voicelat.providers.local.stt import MoonshineStt
+
+        return MoonshineStt()
+    if profile := _simulated(name):
+        from voicelat.providers import simulated
+
+        return simulated.SimulatedStt(simulated.profile(profile), options.seed)
+    made: SpeechToText = _imported("stt", name)
+    return made
+
+
+def language_model(name: str, options: ProviderOptions) -> LanguageModel:
+    """A responder by name. Raises UsageError, MissingExtra."""
+    if name == "local":
+        from voicelat.providers.receptionist import ScriptedReceptionist
+
+        return ScriptedReceptionist()
+    if name == "openai":
+        from voicelat.providers.openai_llm import OpenAiLlm
+
+        return OpenAiLlm(
+            model=options.openai_model,
+            api_key=options.openai_api_key,
+            base_url=options.openai_base_url,
+            instructions=options.instructions,
+        )
+    if profile := _simulated(name):
+        from voicelat.providers import simulated
+
+        return simulated.SimulatedLlm(simulated.profile(profile), options.seed)
+    made: LanguageModel = _imported("llm", name)
+    return made
+
+
+def text_to_speech(name: str, options: ProviderOptions) -> TextToSpeech:
+    """A voice by name. Raises UsageError, MissingExtra."""
+    if name == "local":
+        from voicelat.providers.local.tts import PiperTts
+
+        return PiperTts(rate=options.tts_rate)
+    if profile := _simulated(name):
+        from voicelat.providers import simulated
+
+        return simulated.SimulatedTts(simulated.profile(profile), options.seed)
+    made: TextToSpeech = _imported("tts", name)
+    return made
+
+
+def detector(name: Literal["silero", "energy"]) -> Callable[[], VoiceDetector]:
+    """Makes one voice detector per call. Raises MissingExtra."""
+    if name == "energy":
+        return EnergyVad
+    from voicelat.providers.local.vad import SileroVad
+
+    return SileroVad
+
+
+def _simulated(name: str) -> str | None:
+    kind, _, profile = name.partition(":")
+    return (profile or "google-openai-google") if kind == "simulated" else None
+
+
+def _imported(role: Role, name: str) -> Any:
+    """``package.module:Class``, made without arguments."""
+    module, colon, attribute = name.partition(":")
+    if not colon or not attribute:
+        raise UsageError(
+            f"no {role} provider {name!r}: use local, openai (llm), simulated:PROFILE "
+            "or package.module:Class"
+        )
+    try:
+        made = getattr(importlib.import_module(module), attribute)
+    except ImportError as error:
+        raise UsageError(f"{role} provider {name!r}: {error}") from None
+    except AttributeError:
+        raise UsageError(f"{role} provider {name!r}: {module} has no {attribute}") from None
+    return made()

@@ -1,0 +1,69 @@
+"""Turns as they come: one line each, the six numbers and what the caller said."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Final
+
+from rich.text import Text
+
+from voicelat.metrics.durations import duration
+from voicelat.metrics.record import TurnRecord
+
+__all__ = ["HEADER", "isolated", "turn_line"]
+
+_COLUMNS: Final = (
+    "{call:<10} {turn:>4} {first:>7} {final:>7} {tts:>7} {total:>7} {eou:<8} {barge:<8}"
+)
+HEADER: Final = (
+    _COLUMNS.format(
+        call="call",
+        turn="turn",
+        first="partial",
+        final="final",
+        tts="voice",
+        total="TOTAL",
+        eou="ended by",
+        barge="barge-in",
+    )
+    + " text"
+)
+"""The heading over `turn_line`: STT_FIRST_PARTIAL_MS, STT_FINAL_MS, TTS_READY_MS,
+TOTAL_LATENCY_MS, EOU_REASON, BARGE_IN_HIT."""
+
+_FIRST_STRONG_ISOLATE: Final = "\u2068"
+_POP_ISOLATE: Final = "\u2069"
+
+
+def turn_line(record: TurnRecord, width: int) -> Text:
+    """One turn in one line of at most ``width`` cells (80 or more). Unknown is a dash."""
+    figures = _COLUMNS.format(
+        call=_clean(record.call_id)[-10:],
+        turn=record.turn,
+        first=duration(record.STT_FIRST_PARTIAL_MS),
+        final=duration(record.STT_FINAL_MS),
+        tts=duration(record.TTS_READY_MS),
+        total=duration(record.TOTAL_LATENCY_MS),
+        eou=record.EOU_REASON or duration(None),
+        barge=_outcome(record),
+    )
+    said = Text(_clean(record.text))
+    said.truncate(max(0, width - len(figures) - 1), overflow="ellipsis")
+    return Text(figures).append(f" {isolated(said.plain)}", "dim")
+
+
+def isolated(text: str) -> str:
+    """Text of any direction that cannot turn its neighbours around (Unicode UAX #9)."""
+    return f"{_FIRST_STRONG_ISOLATE}{text}{_POP_ISOLATE}" if text else ""
+
+
+def _outcome(record: TurnRecord) -> str:
+    if record.outcome in ("censored", "abandoned"):
+        return record.outcome[:8]
+    return "yes" if record.BARGE_IN_HIT else ""
+
+
+def _clean(text: str) -> str:
+    """Without control and direction characters: a recogniser's text must not steer a terminal."""
+    kept = (" " if char.isspace() else char for char in text)
+    return "".join(char for char in kept if unicodedata.category(char) not in ("Cc", "Cf", "Cs"))

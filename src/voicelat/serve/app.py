@@ -1,0 +1,246 @@
+"""The ASGI application: ``/voice``, ``/media``, ``/stream-status``, ``/healthz``, ``/metrics``."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+from starlette.applications import Starlette
+from starlette.datastructures import FormData
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from voicelat import __version__
+from voicelat.engine.config import EngineConfig
+from voicelat.engine.recording import TapeDeck
+from voicelat.engine.stack import Stack
+from voicelat.engine.turn_loop import TurnLoop
+from voicelat.metrics.prometheus import CONTENT_TYPE, PrometheusExporter
+from voicelat.metrics.record import TurnRecord
+from voicelat.metrics.recorder import MetricRecorder
+from voicelat.serve.config import ServeConfig
+from voicelat.serve.socket import AsgiTransport
+from voicelat.serve.tokens import StreamTokens
+from voicelat.turn.config import TurnConfig
+from voicelat.twilio.messages import Start
+from voicelat.twilio.signature import handshake_is_genuine, webhook_is_genuine
+from voicelat.twilio.twiml import connect_stream
+
+__all__ = ["TwilioServer"]
+
+_LOG = logging.getLogger("voicelat.serve")
+
+_FALLBACK_SAY = "Sorry, we have a technical problem. Please call again."
+_BUSY_SAY = "Sorry, all lines are busy. Please call again in a few minutes."
+
+
+class TwilioServer:
+    """The reference server on one stack. ``app`` is its ASGI application.
+
+    The application warms the stack at start-up, and at shutdown writes what is still queued.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        config: ServeConfig,
+        *,
+        turn: TurnConfig | None = None,
+        engine: EngineConfig | None = None,
+        settings: dict[str, str | int | float | bool] | None = None,
+        prewarm: bool = True,
+    ) -> None:
+        config.check()
+        self.config = config
+        self.draining = False
+        """Whether new calls are refused because the server is about to stop."""
+        self._stack = stack
+        self._prewarm = prewarm
+        self._tokens = StreamTokens(config.token_life_s)
+        self._recorder = MetricRecorder(config.turns_file) if config.turns_file else None
+        self._deck = TapeDeck(config.record_dir) if config.record_dir else None
+        self._exporter = PrometheusExporter(self._recorder.counts if self._recorder else None)
+        self._sockets: Counter[str] = Counter()
+        """What sockets ended for, by reason."""
+        self.loop = TurnLoop(
+            stack,
+            turn=turn,
+            engine=engine,
+            on_turn=self._on_turn,
+            tape=self._deck.tape if self._deck else None,
+            admit=self._admit if config.auth_token else None,
+            settings=settings,
+        )
+        self.app = Starlette(
+            routes=[
+                Route("/voice", self._voice, methods=["POST"]),
+                Route("/stream-status", self._stream_status, methods=["POST"]),
+                Route("/healthz", self._healthz),
+                Route("/metrics", self._metrics),
+                WebSocketRoute("/media", self._media),
+            ],
+            lifespan=self._lifespan,
+        )
+
+    @asynccontextmanager
+    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        await self._stack.warm(self.loop.phrases if self._prewarm else ())
+        for phrase, why in self._stack.phrases.failed.items():
+            _LOG.warning("cannot say %r: %s", phrase, why)
+        try:
+            yield
+        finally:
+            if self._recorder is not None and not self._recorder.close():
+                _LOG.error("turns were lost: %s", self._recorder.counts())
+            if self._deck is not None:
+                self._deck.close()
+            await self._stack.aclose()
+
+    def _on_turn(self, record: TurnRecord) -> None:
+        self._exporter.observe(record)
+        if self._recorder is not None:
+            self._recorder.record(record)
+
+    # -- Twilio -------------------------------------------------------------------------------
+
+    async def _voice(self, request: Request) -> Response:
+        """A call comes in: answer with the stream."""
+        refusal = await self._refuse_forged(request)
+        if refusal is not None:
+            return refusal
+        if self.draining or self.loop.calls >= self.config.max_calls:
+            return Response(_say(_BUSY_SAY), media_type="text/xml")
+        base = self._public_base(request)
+        stream_base = base.replace("http", "ws", 1)
+        twiml = connect_stream(
+            f"{stream_base}/media",
+            parameters={"token": self._tokens.issue(time.monotonic())},
+            status_callback=f"{base}/stream-status",
+            fallback_say=_FALLBACK_SAY,
+            insecure=self.config.auth_token is None,
+        )
+        return Response(twiml, media_type="text/xml")
+
+    async def _stream_status(self, request: Request) -> Response:
+        """What Twilio says about the stream; handshake errors show nowhere else."""
+        refusal = await self._refuse_forged(request)
+        if refusal is not None:
+            return refusal
+        form = await request.form()
+        event, error = form.get("StreamEvent"), form.get("StreamError")
+        level = logging.ERROR if error else logging.INFO
+        _LOG.log(level, "stream %s: %s %s", form.get("StreamSid"), event, error or "")
+        self._sockets[f"status {event}" if event in _STREAM_EVENTS else "status unknown"] += 1
+        return Response(status_code=204)
+
+    async def _media(self, socket: WebSocket) -> None:
+        """The media socket."""
+        if not self._handshake_is_genuine(socket):
+            self._sockets["forged handshake"] += 1
+            await socket.close(1008, "bad signature")
+            return
+        if self.draining or self.loop.calls >= self.config.max_calls:
+            self._sockets["busy"] += 1
+            await socket.close(1013, "busy")
+            return
+        await socket.accept()
+        summary = await self.loop.run(AsgiTransport(socket))
+        self._sockets[summary.why if summary.why in _ENDS else "other"] += 1
+        for reason, count in summary.drops.items():
+            self._sockets[f"dropped: {reason}"] += count
+
+    def _admit(self, start: Start) -> str | None:
+        token = start.custom_parameters.get("token", "")
+        redeemed = self._tokens.redeem(token, time.monotonic())
+        return None if redeemed else "the stream token is missing, old or used"
+
+    async def _refuse_forged(self, request: Request) -> Response | None:
+        token = self.config.auth_token
+        if token is None:
+            return None
+        url = self._public_base(request) + request.url.path
+        if request.url.query:
+            url += f"?{request.url.query}"
+        form = _lists(await request.form())
+        if webhook_is_genuine(token, url, form, request.headers):
+            return None
+        self._sockets["forged webhook"] += 1
+        _LOG.warning("refused %s: the signature is not Twilio's for %s", request.url.path, url)
+        return JSONResponse({"error": "bad signature"}, status_code=403)
+
+    def _handshake_is_genuine(self, socket: WebSocket) -> bool:
+        token = self.config.auth_token
+        if token is None:
+            return True
+        url = self._public_base(socket).replace("http", "ws", 1) + socket.url.path
+        return handshake_is_genuine(token, url, socket.headers)
+
+    def _public_base(self, connection: HTTPConnection) -> str:
+        if self.config.public_base_url:
+            return self.config.public_base_url.rstrip("/")
+        url = urlsplit(str(connection.url))
+        scheme = {"ws": "http", "wss": "https"}.get(url.scheme, url.scheme)
+        return f"{scheme}://{url.netloc}"
+
+    # -- operators ----------------------------------------------------------------------------
+
+    async def _healthz(self, _request: Request) -> Response:
+        health = {
+            "status": "draining" if self.draining else "ok",
+            "calls": self.loop.calls,
+            "version": __version__,
+        }
+        return JSONResponse(health, status_code=503 if self.draining else 200)
+
+    async def _metrics(self, _request: Request) -> Response:
+        lines = [
+            "# HELP voicelat_calls Calls going on now",
+            "# TYPE voicelat_calls gauge",
+            f"voicelat_calls {self.loop.calls}",
+        ]
+        for name, help_text, counts in self._families():
+            lines += [f"# HELP {name}_total {help_text}", f"# TYPE {name}_total counter"]
+            lines += [f'{name}_total{{why="{_escaped(w)}"}} {n}' for w, n in counts.items()]
+        text = "\n".join(lines).encode() + b"\n"
+        return Response(self._exporter.exposition() + text, headers={"content-type": CONTENT_TYPE})
+
+    def _families(self) -> list[tuple[str, str, Mapping[str, int]]]:
+        families: list[tuple[str, str, Mapping[str, int]]] = [
+            (
+                "voicelat_socket_events",
+                "Sockets ended, refused, and messages dropped",
+                self._sockets,
+            )
+        ]
+        if self._deck is not None:
+            families.append(
+                ("voicelat_recording_lost", "Writes the disk did not take", self._deck.lost)
+            )
+        return families
+
+
+_STREAM_EVENTS = frozenset({"stream-started", "stream-stopped", "stream-error"})
+_ENDS = frozenset({"stop", "socket closed", "closed before start", "cancelled"})
+
+
+def _lists(form: FormData) -> dict[str, str | list[str]]:
+    """A form's text fields; a list where a name occurs more than once."""
+    fields: dict[str, str | list[str]] = {}
+    for name in form:
+        values = [value for value in form.getlist(name) if isinstance(value, str)]
+        fields[name] = values[0] if len(values) == 1 else values
+    return fields
+
+
+def _say(text: str) -> str:
+    return f'<?xml version="1.0" encoding="UTF-8"?><Response><Say>{text}</Say></Response>'
+
+
+def _escaped(label: str) -> str:
+    return label.replace("\\", r"\\").replace('"', r"\"").replace("\n", " ")

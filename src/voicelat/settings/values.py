@@ -1,0 +1,134 @@
+"""The settings themselves: for each its type, bounds, unit, default and one line of meaning."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+__all__ = ["Values"]
+
+
+def _is(meaning: str, unit: str = "", low: float | None = None, high: float | None = None) -> Meta:
+    return Meta(ge=low, le=high, extra={"meaning": meaning, "unit": unit})
+
+
+def _shape(words: str, pattern: str | None = None, *, secret: bool = False) -> Meta:
+    return Meta(pattern=pattern, extra={"shape": words, "secret": secret})
+
+
+Text = Annotated[str, _shape("text")]
+Path = Annotated[str, _shape("a path")]
+Secret = Annotated[str, _shape("text", secret=True)]
+Address = Annotated[str, _shape("a host name or address", r"^[^\s/]+$")]
+Url = Annotated[str, _shape("a URL with http:// or https://", r"^https?://[^\s/]\S*$")]
+Language = Annotated[
+    str, _shape("a BCP-47 tag such as en-US or he-IL", r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$")
+]
+Provider = Annotated[
+    str,
+    _shape(
+        "a provider such as local or simulated:PROFILE, or package.module:Class",
+        r"^[A-Za-z_][A-Za-z0-9_.-]*(:[A-Za-z0-9_.-]+)?$",
+    ),
+]
+
+
+class Values(Struct, frozen=True, kw_only=True):
+    """The value of every setting."""
+
+    # The measuring set: what `.env.example` holds.
+    debug: Annotated[bool, _is("Per-frame output, on the logger voicelat.frames.")] = False
+    eventlet_no_greendns: Annotated[
+        bool, _is("Read by eventlet itself before its import: leave DNS to the system.")
+    ] = True
+    stt_partial_debounce_ms: Annotated[
+        int, _is("A partial counts once it has not changed for this long.", "ms", 0, 2000)
+    ] = 60
+    stt_timeout_ms: Annotated[
+        int, _is("After the hangover, the longest wait for the caller's text.", "ms", 0, 10_000)
+    ] = 240
+    vad_hangover_ms: Annotated[
+        int, _is("Silence after the last voiced audio before a turn may end.", "ms", 0, 5000)
+    ] = 160
+    min_utt_sec: Annotated[
+        float, _is("Less voice is no utterance, unless words were recognised.", "s", 0, 5)
+    ] = 0.25
+    tts_rate: Annotated[float, _is("Speaking rate: 1 is the voice's own.", "times", 0.25, 4)] = 1.05
+    tts_pitch: Annotated[
+        float, _is("Pitch, where the voice can change it.", "semitones", -20, 20)
+    ] = -2.0
+    tts_prewarm: Annotated[bool, _is("Make stock phrases before the first call needs them.")] = True
+    ai_max_words_first_reply: Annotated[
+        int, _is("The longest reply asked of the language model.", "words", 1, 1000)
+    ] = 24
+    async_log_queue: Annotated[bool, _is("Write logs from a thread: no call waits for one.")] = True
+
+    # When the agent works and speaks.
+    speak_gate_ms: Annotated[
+        int, _is("Silence before a reply may sound; 0: the hangover alone.", "ms", 0, 5000)
+    ] = 0
+    speculate: Annotated[bool, _is("Start the reply before the turn is over.")] = True
+    speculation_max: Annotated[int, _is("Speculative replies per turn.", "replies", 0, 20)] = 3
+    barge_in_onset_ms: Annotated[
+        int, _is("Voice over the agent's speech that interrupts it.", "ms", 20, 5000)
+    ] = 240
+    reply_timeout_ms: Annotated[
+        int, _is("The longest silence before the agent apologises.", "ms", 100, 120_000)
+    ] = 8000
+    send_lead_ms: Annotated[
+        int, _is("How far ahead of real time audio is sent.", "ms", 20, 1000)
+    ] = 200
+    greeting: Annotated[Text | None, _is("What the agent says first. None: the caller begins.")] = (
+        "Hello, how can I help you?"
+    )
+
+    # Who listens, thinks and speaks.
+    speech_language: Annotated[Language, _is("The language of the calls.")] = "en-US"
+    vad: Annotated[Literal["silero", "energy"], _is("The voice detector.")] = "silero"
+    stt_provider: Annotated[Provider, _is("Speech to text.")] = "local"
+    llm_provider: Annotated[Provider, _is("The language model.")] = "local"
+    tts_provider: Annotated[Provider, _is("Text to speech.")] = "local"
+    openai_api_key: Annotated[Secret | None, _is("Key for the OpenAI-compatible model.")] = None
+    openai_base_url: Annotated[Url | None, _is("Where it is. None: at OpenAI.")] = None
+    openai_model: Annotated[Text | None, _is("Its name.")] = None
+
+    # The server.
+    host: Annotated[Address, _is("Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, _is("Port to listen on; 0: any free one.", "", 0, 65_535)] = 8080
+    public_base_url: Annotated[Url | None, _is("The server as Twilio reaches it.")] = None
+    twilio_auth_token: Annotated[
+        Secret | None, _is("Checks Twilio's signatures. None: listen on loopback only.")
+    ] = None
+    max_calls: Annotated[int, _is("Calls at once; more are refused.", "calls", 1, 100_000)] = 100
+    max_message_bytes: Annotated[
+        int, _is("The largest socket message taken.", "bytes", 1024, 16_777_216)
+    ] = 65_536
+    start_timeout_ms: Annotated[
+        int, _is("How long an open socket may stay without a start.", "ms", 100, 120_000)
+    ] = 10_000
+    turns_file: Annotated[Path | None, _is("One JSON line per turn goes here. None: nowhere.")] = (
+        "turns.jsonl"
+    )
+    record_dir: Annotated[Path | None, _is("Recordings and traces go here. None: nowhere.")] = None
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"], _is("The least severe record logged.")
+    ] = "INFO"
+    log_flush_ms: Annotated[int, _is("How often queued logs are written.", "ms", 10, 5000)] = 250
+
+    # What a report holds the numbers against.
+    target_first_partial_ms: Annotated[
+        int, _is("Limit for the P50 of STT_FIRST_PARTIAL_MS.", "ms", 1, 600_000)
+    ] = 500
+    target_final_ms: Annotated[int, _is("Limit for the P50 of STT_FINAL_MS.", "ms", 1, 600_000)] = (
+        700
+    )
+    target_tts_ready_ms: Annotated[
+        int, _is("Limit for the P50 of TTS_READY_MS.", "ms", 1, 600_000)
+    ] = 250
+    target_total_p50_ms: Annotated[
+        int, _is("Limit for the P50 of TOTAL_LATENCY_MS.", "ms", 1, 600_000)
+    ] = 2000
+    target_total_p95_ms: Annotated[
+        int, _is("Limit for the P95 of TOTAL_LATENCY_MS.", "ms", 1, 600_000)
+    ] = 3000

@@ -1,0 +1,21 @@
+"""Fixtures every test may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+__all__ = ["speech_data"]
+
+_BESIDE_THE_REPOSITORY = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def speech_data() -> Path:
+    """The folder of real recordings with its ``manifest.json``. Skips where there is none."""
+    folder = Path(os.environ.get("VOICELAT_DATA", _BESIDE_THE_REPOSITORY))
+    if not (folder / "manifest.json").is_file():
+        pytest.skip(f"no recordings in {folder}; set VOICELAT_DATA to a folder that has them")
+    return folder

@@ -1,0 +1,77 @@
+"""What Prometheus scrapes is what the turns say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from voicelat.metrics.prometheus import BUCKETS_MS, PrometheusExporter
+from voicelat.metrics.record import TurnRecord
+from voicelat.metrics.recorder import RecordCounts
+from voicelat.metrics.targets import DEFAULT_TARGETS
+
+
+def turn(**fields: Any) -> TurnRecord:
+    return TurnRecord(**{"call_id": "c", "turn": 1, "outcome": "answered", **fields})
+
+
+def scraped(exporter: PrometheusExporter) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(exporter.exposition().decode())
+        for sample in family.samples
+    }
+
+
+def value(exporter: PrometheusExporter, name: str, **labels: str) -> float | None:
+    return scraped(exporter).get((name, frozenset(labels.items())))
+
+
+def test_totals_are_kept_by_reason_and_outcome() -> None:
+    exporter = PrometheusExporter()
+    exporter.observe(turn(TOTAL_LATENCY_MS=1500, EOU_REASON="silence"))
+    exporter.observe(turn(TOTAL_LATENCY_MS=900, EOU_REASON="silence"))
+    labels = {"eou_reason": "silence", "outcome": "answered"}
+    assert value(exporter, "voicelat_total_latency_ms_count", **labels) == 2
+    assert value(exporter, "voicelat_total_latency_ms_sum", **labels) == 2400
+    assert value(exporter, "voicelat_total_latency_ms_bucket", **labels, le="1000.0") == 1
+    assert value(exporter, "voicelat_turns_total", **labels) == 2
+
+
+def test_events_are_counted() -> None:
+    exporter = PrometheusExporter()
+    exporter.observe(turn(BARGE_IN_HIT=True, outcome="barged_in", cutoff=True, reopened=True))
+    exporter.observe(turn(outcome="censored"))
+    exporter.observe(turn(TOTAL_LATENCY_MS=-5))
+    for name in ("barge_ins", "cutoffs", "reopened", "censored", "implausible"):
+        assert value(exporter, f"voicelat_{name}_total") == 1
+    assert value(exporter, "voicelat_turns_total", eou_reason="none", outcome="censored") == 1
+
+
+def test_unknown_and_negative_numbers_are_not_observed() -> None:
+    exporter = PrometheusExporter()
+    exporter.observe(turn(TTS_READY_MS=None, STT_FINAL_MS=-1))
+    assert value(exporter, "voicelat_tts_ready_ms_count") == 0
+    assert value(exporter, "voicelat_stt_final_ms_count") == 0
+
+
+def test_records_that_were_lost_show_at_the_scrape() -> None:
+    counts = [RecordCounts(written=1, dropped=0, failed=0, waiting=0)]
+    exporter = PrometheusExporter(lambda: counts[-1])
+    counts.append(RecordCounts(written=5, dropped=2, failed=1, waiting=3))
+    fates = {
+        fate: value(exporter, "voicelat_turn_records_total", fate=fate)
+        for fate in ("written", "dropped", "failed")
+    }
+    assert fates == {"written": 5, "dropped": 2, "failed": 1}
+
+
+def test_every_default_target_is_the_edge_of_a_bucket() -> None:
+    assert {goal.limit_ms for goal in DEFAULT_TARGETS} <= set(BUCKETS_MS)
+
+
+def test_two_exporters_do_not_share_anything() -> None:
+    first, second = PrometheusExporter(), PrometheusExporter()
+    first.observe(turn())
+    assert value(second, "voicelat_turns_total", eou_reason="none", outcome="answered") is None

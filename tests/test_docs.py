@@ -1,0 +1,69 @@
+"""The generated pages are fresh, and every verb is documented, has examples and speaks JSON."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from voicelat.cli import app
+
+ROOT = Path(__file__).parents[1]
+VERBS = sorted(get_command(app).commands.items())  # type: ignore[attr-defined]
+
+NO_JSON: dict[str, str] = {}
+"""Verbs without ``--json``, and why."""
+
+each_verb = pytest.mark.parametrize(("name", "command"), VERBS, ids=[name for name, _ in VERBS])
+
+
+def test_the_generated_pages_are_fresh() -> None:
+    ran = subprocess.run(
+        [sys.executable, str(ROOT / "docs" / "generate.py"), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+@each_verb
+def test_every_verb_has_help_with_examples(name: str, command: object) -> None:
+    assert getattr(command, "help", None)
+    epilog = getattr(command, "epilog", None) or ""
+    assert "Examples" in epilog
+    assert f"voicelat {name}" in epilog
+
+
+@each_verb
+def test_every_option_says_what_it_is_for(name: str, command: object) -> None:
+    silent = [p.name for p in getattr(command, "params", ()) if not p.help]
+    assert silent == [], name
+
+
+@each_verb
+def test_every_verb_stands_in_the_reference(name: str, command: object) -> None:
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert f"## voicelat {name}\n" in page, command
+
+
+@each_verb
+def test_every_verb_speaks_json_or_says_why_not(name: str, command: object) -> None:
+    options = {option for p in getattr(command, "params", ()) for option in p.opts}
+    assert ("--json" in options) is (name not in NO_JSON)
+
+
+def test_no_lock_names_a_registry() -> None:
+    locks = sorted(ROOT.glob("*.lock"))
+    assert [lock.name for lock in locks] == [
+        "bootstrap.lock",
+        "requirements-core.lock",
+        "requirements.lock",
+    ]
+    for lock in locks:
+        for line in lock.read_text().splitlines():
+            assert line.startswith("    --hash=sha256:") or "==" in line.split()[0]
+            assert "://" not in line
