@@ -61,6 +61,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+_PROVIDERS = "local, openai (model only), simulated:PROFILE or package.module:Class"
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead.")]
 Sets = Annotated[
     list[str] | None,
@@ -150,10 +152,79 @@ def report(
         _leave("; ".join(failed.says for failed in result.gate_failures), 1)
 
 
-def _settings(sets: list[str] | None) -> Settings:
+@app.command(
+    epilog=_examples(
+        "voicelat serve",
+        "voicelat serve --stt local --llm openai --set OPENAI_BASE_URL=http://127.0.0.1:8000/v1",
+        "voicelat serve --record calls/ --turns turns.jsonl",
+        "TWILIO_AUTH_TOKEN=... voicelat serve --host 0.0.0.0 "
+        "--set PUBLIC_BASE_URL=https://bot.example.com",
+    )
+)
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0: any free one.")] = None,
+    stt: Annotated[str | None, typer.Option(help=f"Speech to text: {_PROVIDERS}.")] = None,
+    llm: Annotated[str | None, typer.Option(help=f"Language model: {_PROVIDERS}.")] = None,
+    tts: Annotated[str | None, typer.Option(help=f"Text to speech: {_PROVIDERS}.")] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="All three simulated, with the latencies of a stack."),
+    ] = None,
+    turns: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Append one JSON line per turn here.")
+    ] = None,
+    record: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Keep a two-channel recording and a trace of each call."),
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Listen publicly without TWILIO_AUTH_TOKEN.")
+    ] = False,
+    sets: Sets = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the reference Twilio server until Ctrl-C: webhook, media socket, health, metrics.
+
+    With --json it prints one line, {"url": ...}, once it takes calls.
+    """
+    from voicelat.serve.server import run
+    from voicelat.settings import wiring
+
+    options = {
+        "HOST": host,
+        "PORT": port,
+        "TURNS_FILE": turns,
+        "RECORD_DIR": record,
+        **_providers(stt, llm, tts, profile),
+    }
+    loaded = _settings(sets, {name: str(v) for name, v in options.items() if v is not None})
+
+    def say_ready(url: str) -> None:
+        if as_json:
+            typer.echo(json.dumps({"url": url}))
+        else:
+            typer.echo(f"voicelat takes calls at {url}/voice (media socket {url}/media)")
+
+    with wiring.logs(loaded):
+        run(wiring.server(loaded, insecure=insecure), on_ready=say_ready)
+
+
+def _providers(
+    stt: str | None, llm: str | None, tts: str | None, profile: str | None
+) -> dict[str, str | None]:
+    simulated = f"simulated:{profile}" if profile else None
+    return {
+        "STT_PROVIDER": stt or simulated,
+        "LLM_PROVIDER": llm or simulated,
+        "TTS_PROVIDER": tts or simulated,
+    }
+
+
+def _settings(sets: list[str] | None, options: dict[str, str] | None = None) -> Settings:
     from voicelat.settings import load
 
-    overrides = {}
+    overrides = dict(options or {})
     for pair in sets or ():
         name, equals, value = pair.partition("=")
         if not equals:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -88,6 +90,27 @@ def test_a_full_disk_is_counted_and_told_and_calls_go_on() -> None:
         assert listener.wait_for(2)
     assert recorder.counts() == RecordCounts(written=0, dropped=0, failed=2, waiting=0)
     assert recorder.last_error == "No space left on device"
+
+
+def test_a_disk_that_hangs_blocks_neither_calls_nor_close(tmp_path: Path) -> None:
+    """A pipe that nobody reads takes 64 KiB and then no more."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    recorder = MetricRecorder(path, flush_interval_s=AT_ONCE_S, queue_size=5)
+    recorder.record(turn(0, text="x" * 1_000_000))
+    for number in range(1, 20):
+        recorder.record(turn(number))
+    assert recorder.counts().dropped >= 20 - 2 * 5
+    assert not recorder.close(timeout_s=0)
+    assert recorder.counts().waiting > 0
+    while not recorder.close(timeout_s=0.01):  # the disk is back
+        with contextlib.suppress(BlockingIOError):
+            os.read(reader, 65_536)
+    os.close(reader)
+    counts = recorder.counts()
+    assert (counts.waiting, counts.failed) == (0, 0)
+    assert counts.written + counts.dropped == 20
 
 
 DISK_THAT_FILLS = """

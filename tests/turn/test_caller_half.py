@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from tests.turn.scenario import Scenario, Script, utterance, voice
 
-from tests.turn.scenario import Scenario, utterance, voice
 from voicelat.errors import IllegalMove
 from voicelat.turn import effects as do
 from voicelat.turn import events as on
@@ -113,7 +113,7 @@ def test_timers_due_fire_before_the_event_that_found_them_late() -> None:
 
 @pytest.mark.parametrize("stop_seen_ms", [2000, 2090, 2110, 2155, 2300])
 def test_a_final_that_overtakes_the_stop_event_adds_no_wait(stop_seen_ms: int) -> None:
-    events = [(2100, on.Final(BOOK)), (stop_seen_ms, on.SpeechStopped(2000))]
+    events: Script = [(2100, on.Final(BOOK)), (stop_seen_ms, on.SpeechStopped(2000))]
     events.sort(key=lambda timed: timed[0])
     call = Scenario(speculate=False).play((1000, on.SpeechStarted(1000)), *events).wait(3000)
     assert call.at(do.StartReply) == max(2160, stop_seen_ms)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.turn.scenario import Scenario, utterance, voice
+
 from voicelat.turn import effects as do
 from voicelat.turn import events as on
 from voicelat.turn.endpointing import Endpointing, FixedHangover, Pause
@@ -28,10 +29,10 @@ def test_the_fixed_hangover_is_the_same_for_every_pause() -> None:
 
 def test_a_policy_is_asked_again_when_the_text_changes() -> None:
     policy = ByText()
-    call = Scenario(policy).play(*voice(1000, 2000), (2100, on.Partial("a table and"))).wait(2500)
+    call = Scenario(policy).play(*voice(1000, 2000), (2100, on.Partial("a table and"))).wait(2300)
     assert not call.all(do.CommitReply)
-    call.play((2600, on.Partial("a table and chairs"))).wait(2660)
-    assert call.at(do.CommitReply) == 2660, "the short hangover has passed already"
+    call.play((2310, on.Partial("a table and chairs"))).wait(2370)
+    assert call.at(do.CommitReply) == 2370, "the short hangover has passed already"
     assert [pause.text for pause in policy.asked] == ["", "a table and", "a table and chairs"]
     assert policy.asked[0] == Pause(voiced_ms=1000, text="", final=False, hint=None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from voicelat.audio.echo import EchoGuard
@@ -10,6 +11,11 @@ from voicelat.audio.mulaw import SILENCE, duration_ms
 from voicelat.audio.vad import SpeechSegmenter, VoiceDetector, VoiceEdge
 
 __all__ = ["Ear", "MediaClock"]
+
+
+_MAX_AHEAD_MS: Final = 2000
+"""Nobody can have said yet what our clock says is to come. Believed, one wild timestamp would
+make all audio after it late; two seconds leave room for a burst at the start and for drift."""
 
 
 class MediaClock:
@@ -47,6 +53,8 @@ class Ear:
         """Told by the playout what the caller hears of us."""
         self.echo_ms = 0
         """Sound that was taken for echo."""
+        self.implausible = 0
+        """Messages whose timestamp could not be: their audio was taken to follow the last."""
         self._segmenter = SpeechSegmenter(detector)
         self._clock = MediaClock()
         self._next_media_ms = 0
@@ -57,13 +65,16 @@ class Ear:
         Returns its begin on the call clock and the edges it shows, none later than ``now_ms``.
         """
         length_ms = duration_ms(audio)
+        if media_ms is not None and media_ms + length_ms > now_ms + _MAX_AHEAD_MS:
+            self.implausible += 1
+            media_ms = None
         if media_ms is None:
             media_ms = self._next_media_ms
         self._next_media_ms = media_ms + length_ms
         at_ms = self._clock.to_call(media_ms, length_ms, now_ms)
         if not self.echo.passes(at_ms, level_dbfs(audio)):
             self.echo_ms += length_ms
-            edges = self._segmenter.push(bytes([SILENCE]) * len(audio), at_ms)
-        else:
-            edges = self._segmenter.push(audio, at_ms)
-        return at_ms, edges
+            audio = bytes([SILENCE]) * len(audio)
+        edges = self._segmenter.push(audio, at_ms)
+        # Audio that is early for the smoothed lag ends a moment after now.
+        return at_ms, [replace(edge, at_ms=min(edge.at_ms, now_ms)) for edge in edges]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from voicelat.errors import ProviderError
+from voicelat.errors import Advice, ProviderError
 from voicelat.providers.protocols import SpeechToText, SttStream, Transcript
 
 __all__ = ["Listener"]
@@ -17,8 +18,10 @@ _LOG = logging.getLogger("voicelat.call")
 MAX_BACKLOG: Final = 30 * 50
 """Entries kept while no stream is open: half a minute of 20 ms frames."""
 
-MAX_REOPENS: Final = 3
-"""How often in a row a lost recogniser is opened again before the call goes on without."""
+REOPEN_AFTER_S: Final = (0.0, 0.5, 2.0)
+"""The waits before a lost recogniser is opened again, as long as it tells nothing; behind the
+last of them the call goes on without. At once first: streams that reach their vendor's time
+limit are the usual loss."""
 
 
 class Listener:
@@ -36,6 +39,10 @@ class Listener:
         self._on_transcript = on_transcript
         self._stream: SttStream | None = None
         self._backlog: deque[bytes | bool | None] = deque()
+        self._voice = False
+        """The last hint a stream was given."""
+        self._failures = 0
+        """Streams lost since the last transcript."""
         self.lost = 0
         """Backlog entries dropped because no recogniser was there in time."""
         self.errors: list[str] = []
@@ -56,28 +63,40 @@ class Listener:
     async def run(self) -> None:
         """Listen until cancelled, or until the recogniser is lost for good."""
         while await self._listen_once():
-            pass
+            await asyncio.sleep(REOPEN_AFTER_S[self._failures - 1])
 
     async def _listen_once(self) -> bool:
         """One stream from open to end. Returns whether to try again."""
         stream: SttStream | None = None
         try:
             stream = await self._stt.open(self._language)
-            self._stream = stream
-            while self._backlog:
-                self._pass(stream, self._backlog.popleft())
+            self._catch_up(stream)
             async for transcript in stream:
+                self._failures = 0
                 self._on_transcript(transcript)
         except ProviderError as error:
-            self.errors.append(str(error))
-            _LOG.warning("recogniser failed (%s): %s", error.advice, error)
-            return error.advice == "retry" and len(self.errors) <= MAX_REOPENS
+            return self._failed(str(error), error.advice)
         else:
-            return False
+            return self._failed(f"{self._stt.name}: the stream ended by itself", "retry")
         finally:
             self._stream = None
             if stream is not None:
                 await stream.aclose()
+
+    def _catch_up(self, stream: SttStream) -> None:
+        """Give a new stream what came while there was none."""
+        if self._voice:
+            stream.voice(True)
+        while self._backlog:
+            self._pass(stream, self._backlog.popleft())
+        self._stream = stream
+
+    def _failed(self, why: str, advice: Advice) -> bool:
+        """Note a loss. Returns whether to try again."""
+        self._failures += 1
+        self.errors.append(why)
+        _LOG.warning("recogniser lost (%s): %s", advice, why)
+        return advice == "retry" and self._failures <= len(REOPEN_AFTER_S)
 
     def _give(self, entry: bytes | bool | None) -> None:
         if self._stream is not None:
@@ -88,11 +107,11 @@ class Listener:
             self._backlog.popleft()
             self.lost += 1
 
-    @staticmethod
-    def _pass(stream: SttStream, entry: bytes | bool | None) -> None:
+    def _pass(self, stream: SttStream, entry: bytes | bool | None) -> None:
         if entry is None:
             stream.finalize()
         elif isinstance(entry, bool):
+            self._voice = entry
             stream.voice(entry)
         else:
             stream.feed(entry)

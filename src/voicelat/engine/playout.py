@@ -140,8 +140,9 @@ class Playout:
         self._queue.popleft()
         play_ms = max(self._play_ms, now_ms)
         self._play_ms = play_ms + FRAME_MS
-        await self._transport.send(encode_media(self._stream_sid, item.audio))
+        # Before the send: while that waits, a `clear` may take the frame back.
         self._on_play(play_ms, item.audio)
+        await self._transport.send(encode_media(self._stream_sid, item.audio))
         if item.on_sent is not None:
             item.on_sent()
         return 0

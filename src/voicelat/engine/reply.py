@@ -55,7 +55,7 @@ class ReplyTask:
         self.announced = False
         """Whether a frame that will announce the first audible audio is queued."""
         self.over = False
-        """Whether its last part has been taken."""
+        """Whether nothing more will come of it: its last part was taken, or it failed unheard."""
         self._stack = stack
         self._source = source
         self._post = post
@@ -91,6 +91,7 @@ class ReplyTask:
             await writer
         finally:
             writer.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
 
     async def _write(self, prompt: Prompt, clauses: asyncio.Queue[str | None]) -> None:
         """Read the model and cut its text into clauses, None behind the last."""
@@ -140,7 +141,10 @@ class ReplyTask:
         error = task.exception()
         if error is None:
             self._add(Part(done=True, clause=" ".join(self._said)))
-        elif self._audible:
-            self._add(Part(failure=str(error)))
+            return
+        why = str(error) or repr(error)
+        if self._audible:
+            self._add(Part(failure=why))
         else:
-            self._post(on.ReplyFailed(self.turn, self.attempt, str(error) or repr(error)))
+            self.over = True
+            self._post(on.ReplyFailed(self.turn, self.attempt, why))

@@ -22,7 +22,7 @@ __all__ = ["Turns", "decode", "encode", "read_turns"]
 
 _STDIN: Final = "-"
 _BOM: Final = b"\xef\xbb\xbf"
-_LARGEST_MS: Final = 10**12  # 31 years: beyond it a number is a wall-clock time in ns, or junk
+_LARGEST: Final = 10**15  # far beyond a wall clock in ms, and still exact as a float
 
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder(TurnRecord)
@@ -146,10 +146,10 @@ def _whole(value: Any) -> Any:
 
 
 def _check_sizes(record: TurnRecord) -> None:
-    for name in NUMBERS:
-        value = _number(record, name)
-        if value is not None and abs(value) > _LARGEST_MS:
-            raise ValueError(f"{name} is out of range; it must be in milliseconds")
+    own, stamps = msgspec.structs.astuple(record), msgspec.structs.astuple(record.stamps)
+    for value in (*own, *stamps, *record.legs.values()):
+        if isinstance(value, int) and abs(value) > _LARGEST:
+            raise ValueError("a number is out of range; times are in milliseconds")
 
 
 def _number(record: TurnRecord, name: str) -> int | None:

@@ -35,7 +35,7 @@ class ProviderOptions:
     """Times the voice's normal rate."""
     openai_api_key: str | None = None
     openai_base_url: str | None = None
-    openai_model: str = "gpt-4.1-mini"
+    openai_model: str | None = None
     instructions: str | None = None
     """The system prompt of a language model."""
     seed: int = 0
@@ -66,7 +66,7 @@ def language_model(name: str, options: ProviderOptions) -> LanguageModel:
         from voicelat.providers.openai_llm import OpenAiLlm
 
         return OpenAiLlm(
-            model=options.openai_model,
+            model=options.openai_model or "gpt-4.1-mini",
             api_key=options.openai_api_key,
             base_url=options.openai_base_url,
             instructions=options.instructions,

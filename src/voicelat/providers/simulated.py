@@ -30,7 +30,23 @@ __all__ = [
     "profile",
 ]
 
-_SPOKEN: Final = "one moment please I would like to book a table for two people tonight at".split()
+_SPOKEN: Final = [
+    "one",
+    "moment",
+    "please",
+    "I",
+    "would",
+    "like",
+    "to",
+    "book",
+    "a",
+    "table",
+    "for",
+    "two",
+    "people",
+    "tonight",
+    "at",
+]
 _REPLY: Final = "Certainly, I have noted that for you. Is there anything else I can do?"
 _MS_PER_WORD: Final = 400
 """150 words a minute, the middle of what is given for conversation."""

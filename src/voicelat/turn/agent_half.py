@@ -153,8 +153,9 @@ class AgentHalf:
             case on.SpeechRequested():
                 draft.stamp_once("tts_request", now_ms)
             case on.SpeechReady(cached=cached):
-                draft.stamp_once("tts_ready", now_ms)
-                draft.cached = cached
+                if draft.at("tts_ready") is None:
+                    draft.stamp("tts_ready", now_ms)
+                    draft.cached = cached
             case on.ReplyFinished(text=text):
                 return self._finish(draft, reply, text, now_ms)
             case on.ReplyFailed(why=why):
@@ -251,9 +252,7 @@ class AgentHalf:
         self._marks[name] = (kind, text)
         self._emit(do.RequestMark(reply.turn, name, behind))
 
-    def _queued(
-        self, draft: Draft, reply: Reply, duration_ms: int, text: str, now_ms: int
-    ) -> None:
+    def _queued(self, draft: Draft, reply: Reply, duration_ms: int, text: str, now_ms: int) -> None:
         reply.queued_ms += duration_ms
         self._watch_playout(reply, now_ms)
         if text:

@@ -73,7 +73,7 @@ class TurnText:
 
     def put_digit(self, digit: str, now_ms: int) -> None:
         """Take a key press; keys pressed one after another make one number."""
-        if self._finals and self._finals[-1].isdigit() and not self._partial:
+        if self._finals and self._finals[-1].isdigit():
             self._finals[-1] += digit
         else:
             self._finals.append(digit)

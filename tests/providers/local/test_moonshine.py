@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from voicelat.errors import ProviderError
 from voicelat.providers.local.inference import Stopper
-from voicelat.providers.local.moonshine import Moonshine, read_tokenizer
+from voicelat.providers.local.moonshine import Moonshine, loop_length, read_tokenizer
 from voicelat.providers.local.pool import Rank, RankedPool
 
 Recording = Callable[[str], bytes]
@@ -86,6 +86,21 @@ def test_noise_gives_no_flood_of_words(moonshine: Moonshine, recording: Recordin
     heard = moonshine.transcribe(recording("hold_music.wav")[: 10 * 8000])
     assert heard is not None
     assert len(heard.tokens) <= 10 * 6.5 + 3
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=8), st.lists(st.integers(10, 19)))
+def test_a_decoder_in_a_loop_is_cut_back_to_one_round(period: list[int], before: list[int]) -> None:
+    tokens = before + period * 12
+    assert loop_length(before) == 0 or len(before) >= 12
+    cut = tokens[: -loop_length(tokens)]
+    assert len(cut) < len(tokens)
+    assert cut == tokens[: len(cut)]
+
+
+def test_digits_said_five_times_are_no_loop() -> None:
+    zero_comma = [4, 5]
+    assert loop_length([1, 2, 3, *zero_comma * 5]) == 0
+    assert loop_length([1, 2, 3, *zero_comma * 6]) == 10
 
 
 def test_it_stops_at_the_next_token(

@@ -18,7 +18,7 @@ from voicelat.errors import ProviderError
 from voicelat.providers.local.inference import Array, Session, Stopped, Stopper, open_session
 from voicelat.providers.local.weights import MOONSHINE, WeightFile
 
-__all__ = ["Heard", "Moonshine", "read_tokenizer"]
+__all__ = ["Heard", "Moonshine", "loop_length", "read_tokenizer"]
 
 _RATE: Final = 16000
 _SHORTEST: Final = _RATE // 10
@@ -106,7 +106,7 @@ class Moonshine:
             if give_way is not None and give_way():
                 raise Stopped
             tokens.append(token)
-            if loop := _loop_length(tokens):
+            if loop := loop_length(tokens):
                 return tokens[:-loop]
             token = encoded.next_run(self._decoder, token, past)
         return tokens
@@ -172,8 +172,11 @@ class _Encoded:
         }
 
 
-def _loop_length(tokens: list[int]) -> int:
-    """How many tokens at the end only repeat what stands before them; 0 for no loop."""
+def loop_length(tokens: list[int]) -> int:
+    """How many tokens at the end only repeat what stands before them; 0 for no loop.
+
+    A loop is a period of up to 8 tokens, at least three times over and at least 12 tokens long.
+    """
     for period in range(1, _LOOP_PERIOD + 1):
         size = max(_LOOP_TOKENS, 3 * period)
         tail = tokens[-size:]

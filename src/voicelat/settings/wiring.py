@@ -1,0 +1,83 @@
+"""From settings to running parts: providers, server, logs.
+
+Apart from the values, so that reading a setting does not import a server.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from voicelat.engine.logs import show_frames, start_async_logs
+from voicelat.engine.stack import Stack
+from voicelat.providers import registry
+from voicelat.providers.registry import ProviderOptions
+from voicelat.serve.app import TwilioServer
+from voicelat.serve.config import ServeConfig
+from voicelat.settings.load import Settings
+
+__all__ = ["logs", "server", "stack"]
+
+
+def stack(settings: Settings) -> Stack:
+    """The providers the settings name, not warmed yet.
+
+    Raises UsageError for a name that is none, MissingExtra for a package that is missing.
+    """
+    options = ProviderOptions(
+        tts_rate=settings.tts_rate,
+        openai_api_key=settings.openai_api_key,
+        openai_base_url=settings.openai_base_url,
+        openai_model=settings.openai_model,
+    )
+    return Stack(
+        registry.speech_to_text(settings.stt_provider, options),
+        registry.language_model(settings.llm_provider, options),
+        registry.text_to_speech(settings.tts_provider, options),
+        detector=registry.detector(settings.vad),
+        language=settings.speech_language,
+    )
+
+
+def server(settings: Settings, *, insecure: bool = False) -> TwilioServer:
+    """The reference server. Raises what `stack` and `ServeConfig.check` raise."""
+    config = ServeConfig(
+        host=settings.host,
+        port=settings.port,
+        public_base_url=settings.public_base_url,
+        auth_token=settings.twilio_auth_token,
+        insecure=insecure,
+        max_calls=settings.max_calls,
+        max_message_bytes=settings.max_message_bytes,
+        turns_file=Path(settings.turns_file) if settings.turns_file else None,
+        record_dir=Path(settings.record_dir) if settings.record_dir else None,
+    )
+    return TwilioServer(
+        stack(settings),
+        config,
+        turn=settings.turn(),
+        engine=settings.engine(),
+        settings=settings.in_force(),
+        prewarm=settings.tts_prewarm,
+    )
+
+
+@contextmanager
+def logs(settings: Settings) -> Iterator[None]:
+    """Logs to stderr as the settings say, while the block runs."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=settings.log_level,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    show_frames(settings.debug)
+    queue = start_async_logs(settings.async_log_queue, settings.log_flush_ms)
+    try:
+        yield
+    finally:
+        queue.stop()
+        if queue.dropped:
+            print(f"voicelat: {queue.dropped} log lines were dropped", file=sys.stderr)  # noqa: T201
