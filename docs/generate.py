@@ -1,23 +1,31 @@
-"""Write docs/cli.md and docs/settings.md from the program itself.
+"""Write docs/cli.md and docs/settings.md, and parts of other pages, from the program itself.
 
-``python docs/generate.py`` writes them; with ``--check`` it only says whether they are stale
-(exit code 1). `make docs` and the tests call it.
+A part stands between ``<!-- begin NAME -->`` and ``<!-- end NAME -->``. ``python
+docs/generate.py`` writes everything; with ``--check`` it only says what is stale (exit code 1).
+`make docs` and the tests call it.
 """
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from voicelat.cli import app
+from voicelat.metrics import record
+from voicelat.providers.simulated import PROFILES, Latency
 from voicelat.settings import SETTINGS
+from voicelat.turn.states import AGENT_MOVES, CALLER_MOVES, Agent, Caller
 
 HERE = Path(__file__).parent
+ROOT = HERE.parent
 STAMP = "<!-- Written by docs/generate.py: change the program, then run `make docs`. -->"
 MARKUP = re.compile(r"\[/?(?:bold|dim|italic)\]")
 
@@ -94,10 +102,78 @@ def _row(*cells: str) -> str:
     return f"| {' | '.join(escaped)} |"
 
 
+def states_part(first: StrEnum, moves: Mapping[tuple[Any, Any], Any]) -> str:
+    """A Mermaid state diagram of a table ``(state, move) -> state`` that begins at ``first``."""
+    arrows = [f"    [*] --> {first}"]
+    arrows += [f"    {state} --> {to}: {move}" for (state, move), to in moves.items()]
+    return "\n".join(["```mermaid", "stateDiagram-v2", *arrows, "```"])
+
+
+def profiles_part() -> str:
+    """Every latency of every profile, with its source."""
+    rows = [_row("profile", "stage", "median", "P95", "source"), "|---|---|---|---|---|"]
+    for profile in PROFILES.values():
+        for stage in profile.__dataclass_fields__:
+            latency = getattr(profile, stage)
+            if isinstance(latency, Latency):
+                figures = (f"{latency.median_ms:g} ms", f"{latency.p95_ms:g} ms")
+                rows.append(_row(f"`{profile.name}`", f"`{stage}`", *figures, latency.source))
+    return "\n".join(rows)
+
+
+def fields_part(*classes: type) -> str:
+    """The fields of records, with what the source says beside each."""
+    rows = [_row("key", "type", "meaning"), "|---|---|---|"]
+    for cls in classes:
+        body = ast.parse(inspect.getsource(cls)).body[0]
+        assert isinstance(body, ast.ClassDef)
+        for node, behind in zip(body.body, [*body.body[1:], ast.Pass()], strict=True):
+            if isinstance(node, ast.AnnAssign):
+                note = ast.get_docstring(ast.Module([behind], [])) or ""
+                rows.append(
+                    _row(f"`{ast.unparse(node.target)}`", ast.unparse(node.annotation), note)
+                )
+    return "\n".join(rows)
+
+
+def code_part(path: Path) -> str:
+    """A file of code, whole."""
+    return f"```python\n{path.read_text(encoding='utf-8').strip()}\n```"
+
+
+PARTS: dict[Path, dict[str, Callable[[], str]]] = {
+    HERE / "turn.md": {
+        "caller states": lambda: states_part(Caller.SILENT, CALLER_MOVES),
+        "agent states": lambda: states_part(Agent.IDLE, AGENT_MOVES),
+    },
+    HERE / "providers.md": {"profiles": profiles_part},
+    HERE / "records.md": {
+        "record": lambda: fields_part(record.CallInfo, record.TurnRecord),
+        "stamps": lambda: fields_part(record.Stamps),
+    },
+    ROOT / "README.md": {"example": lambda: code_part(ROOT / "examples" / "fifteen_lines.py")},
+}
+
+
+def filled(page: str, parts: Mapping[str, Callable[[], str]]) -> str:
+    """``page`` with each part between its markers. Raises ValueError where one has none."""
+    for name, part in parts.items():
+        begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
+        before, marker, rest = page.partition(begin)
+        _, end_marker, after = rest.partition(end)
+        if not (marker and end_marker):
+            raise ValueError(f"no place for the part {name!r}")
+        page = f"{before}{begin}\n{part()}\n{end}{after}"
+    return page
+
+
 def main(check: bool) -> int:
-    """Write both pages, or compare them with what would be written; 1 when one is stale."""
+    """Write everything, or compare it with what would be written; 1 when something is stale."""
+    pages = {HERE / "cli.md": cli_page(), HERE / "settings.md": settings_page()}
+    for path, parts in PARTS.items():
+        pages[path] = filled(path.read_text(encoding="utf-8"), parts)
     stale = False
-    for path, page in ((HERE / "cli.md", cli_page()), (HERE / "settings.md", settings_page())):
+    for path, page in pages.items():
         if not check:
             path.write_text(page, encoding="utf-8")
         elif not path.exists() or path.read_text(encoding="utf-8") != page:

@@ -7,6 +7,7 @@ Ctrl-C. Each verb imports its module when it runs: ``voicelat --help`` stays qui
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
@@ -16,6 +17,9 @@ from voicelat import __version__
 from voicelat.errors import InternalError, UsageError, VoicelatError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from voicelat.report import ReportResult
     from voicelat.settings import Settings
 
 __all__ = ["app"]
@@ -64,6 +68,13 @@ app = typer.Typer(
 _PROVIDERS = "local, openai (model only), simulated:PROFILE or package.module:Class"
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead.")]
+Gates = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME=LIMIT,...",
+        help="Exit with 1 when a percentile (ms) or a count is above its limit.",
+    ),
+]
 Sets = Annotated[
     list[str] | None,
     typer.Option(
@@ -123,13 +134,7 @@ def report(
     files: Annotated[
         list[str], typer.Argument(metavar="FILE...", help="Files of turns; - is standard input.")
     ],
-    gate: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME=LIMIT,...",
-            help="Exit with 1 when a percentile (ms) or a count is above its limit.",
-        ),
-    ] = "",
+    gate: Gates = "",
     view: Annotated[
         Literal["speech-end", "turn-start"],
         typer.Option("--from", help="Count the numbers from here."),
@@ -140,16 +145,10 @@ def report(
     """Say how long callers waited, why, and what to try: percentiles, targets, diagnosis."""
     from voicelat.metrics.targets import parse_gate
     from voicelat.report import report_files
-    from voicelat.report.terminal import print_report
 
     targets = _settings(sets).targets()
     result = report_files(files, targets=targets, gates=parse_gate(gate), view=view)
-    if as_json:
-        typer.echo(result.to_json())
-    else:
-        print_report(result)
-    if result.gate_failures:
-        _leave("; ".join(failed.says for failed in result.gate_failures), 1)
+    _finish(result, as_json)
 
 
 @app.command(
@@ -193,12 +192,12 @@ def serve(
 
     options = {
         "HOST": host,
-        "PORT": port,
+        "PORT": None if port is None else str(port),
         "TURNS_FILE": turns,
         "RECORD_DIR": record,
         **_providers(stt, llm, tts, profile),
     }
-    loaded = _settings(sets, {name: str(v) for name, v in options.items() if v is not None})
+    loaded = _settings(sets, _given(options))
 
     def say_ready(url: str) -> None:
         if as_json:
@@ -210,6 +209,73 @@ def serve(
         run(wiring.server(loaded, insecure=insecure), on_ready=say_ready)
 
 
+@app.command(
+    epilog=_examples(
+        "voicelat demo",
+        "voicelat demo --calls 10 --callers 3 --out demo/",
+        "voicelat demo --utterances recordings/ --json",
+        "voicelat demo --profile google-openai-google --set SPEAK_GATE_MS=400",
+        "voicelat demo --gate total_p95=1200",
+    )
+)
+def demo(
+    calls: Annotated[
+        int | None, typer.Option(min=1, help="Calls in all.", show_default="as many as callers")
+    ] = None,
+    callers: Annotated[int, typer.Option(min=1, max=200, help="Calls at once.")] = 3,
+    utterances: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Callers speak the WAV files in here (any rate, codec)."),
+    ] = None,
+    turns: Annotated[int, typer.Option(min=1, help="Questions per call, with --utterances.")] = 5,
+    stt: Annotated[str | None, typer.Option(help=f"Speech to text: {_PROVIDERS}.")] = None,
+    llm: Annotated[str | None, typer.Option(help=f"Language model: {_PROVIDERS}.")] = None,
+    tts: Annotated[str | None, typer.Option(help=f"Text to speech: {_PROVIDERS}.")] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="All three simulated, with the latencies of a stack."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep turns, recordings and traces here.")
+    ] = None,
+    gate: Gates = "",
+    sets: Sets = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hold a few simulated phone calls with the server and report how long callers wait."""
+    import asyncio
+
+    from voicelat.demo import DemoPlan, run_demo
+    from voicelat.metrics.targets import parse_gate
+    from voicelat.report.live import HEADER, turn_line
+
+    loaded = _settings(sets, _given(_providers(stt, llm, tts, profile)))
+    chosen = ("STT_PROVIDER", "LLM_PROVIDER", "TTS_PROVIDER", "VAD")
+    plan = DemoPlan(
+        calls=calls or callers,
+        callers=callers,
+        turns=turns,
+        utterances=utterances,
+        settings=dict(pair.split("=", 1) for pair in sets or ()),
+        providers={name: str(loaded.value(name)) for name in chosen},
+        targets=loaded.targets(),
+        gates=parse_gate(gate),
+        out=out,
+    )
+    console = _console(stderr=as_json)
+    console.print(HEADER)
+    result = asyncio.run(
+        run_demo(
+            plan,
+            on_note=lambda note: console.print(note, style="dim"),
+            on_turn=lambda t: console.print(turn_line(t.record, console.width, t.heard_ms)),
+        )
+    )
+    for line in result.complaints:
+        console.print(line, style="bold red")
+    _finish(result.report, as_json, code=130 if result.interrupted else 0)
+
+
 def _providers(
     stt: str | None, llm: str | None, tts: str | None, profile: str | None
 ) -> dict[str, str | None]:
@@ -219,6 +285,23 @@ def _providers(
         "LLM_PROVIDER": llm or simulated,
         "TTS_PROVIDER": tts or simulated,
     }
+
+
+def _given(options: dict[str, str | None]) -> dict[str, str]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _finish(result: ReportResult, as_json: bool, code: int = 0) -> None:
+    """Print a report and leave with what its gates say."""
+    from voicelat.report.terminal import print_report
+
+    if as_json:
+        typer.echo(result.to_json())
+    else:
+        print_report(result)
+    if result.gate_failures:
+        _leave("; ".join(failed.says for failed in result.gate_failures), 1)
+    raise typer.Exit(code)
 
 
 def _settings(sets: list[str] | None, options: dict[str, str] | None = None) -> Settings:
@@ -237,9 +320,13 @@ def _settings(sets: list[str] | None, options: dict[str, str] | None = None) -> 
 
 
 def _print(what: Any) -> None:
+    _console().print(what)
+
+
+def _console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
-    Console(markup=False, highlight=False).print(what)
+    return Console(markup=False, highlight=False, stderr=stderr)
 
 
 def _print_json(what: Any) -> None:

@@ -113,6 +113,12 @@ def test_no_audio_is_taken_as_sent_before_the_turn_is_over() -> None:
     assert call.machine.dropped["impossible reply event"] == 1
 
 
+def test_no_audio_is_taken_as_sent_that_was_never_queued() -> None:
+    call = asked().play((2300, on.AudioSent(1, 1)), (2310, on.AudioQueued(1, 1, -5)))
+    assert call.machine.agent is Agent.THINKING
+    assert call.machine.dropped["impossible reply event"] == 2
+
+
 def test_a_mark_that_comes_back_before_the_turn_is_over_plays_nothing() -> None:
     call = speculating()
     name = call.live

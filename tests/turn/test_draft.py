@@ -33,8 +33,7 @@ def test_a_closed_record_holds_every_stamp_and_number_exactly() -> None:
         (2560, on.AudioSent(1, 1)),
         (2600, on.ReplyFinished(1, 1, "For how many people?")),
     )
-    record = call.echo(2640, "heard").echo(3800).record
-    assert record == TurnRecord(
+    assert call.echo(2640, "heard").echo(3800).record == TurnRecord(
         call_id="CA1",
         turn=1,
         outcome="answered",

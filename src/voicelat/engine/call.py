@@ -10,18 +10,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
-from typing import Protocol, assert_never
+from collections.abc import Callable, Coroutine
+from typing import Final, Protocol, assert_never
 
 from voicelat.audio.mulaw import duration_ms
-from voicelat.clock import CallClock
+from voicelat.clock import CallClock, Clock
 from voicelat.engine.config import EngineConfig
 from voicelat.engine.ear import Ear
 from voicelat.engine.listener import Listener
 from voicelat.engine.playout import Playout
 from voicelat.engine.reply import Part, ReplyTask
 from voicelat.engine.stack import Stack
-from voicelat.engine.transport import Transport
+from voicelat.engine.transport import Transport, hang_up
 from voicelat.errors import ConnectError
 from voicelat.metrics.record import CallInfo, TurnRecord
 from voicelat.providers.protocols import Message, Prompt, Transcript
@@ -35,6 +35,9 @@ __all__ = ["Call", "Tape"]
 
 _LOG = logging.getLogger("voicelat.call")
 _FRAMES = logging.getLogger("voicelat.frames")
+
+_CLOSE_S: Final = 3.0
+"""How long the end of a call waits for providers to let go of it."""
 
 
 class Tape(Protocol):
@@ -57,7 +60,10 @@ class Tape(Protocol):
 
 
 class Call:
-    """A call from Twilio's ``start`` to its end. Make it when ``start`` arrives."""
+    """A call from Twilio's ``start`` to its end. Make it when ``start`` arrives.
+
+    ``clock``: its zero is now; None takes the system's.
+    """
 
     def __init__(
         self,
@@ -69,13 +75,15 @@ class Call:
         *,
         on_turn: Callable[[TurnRecord], None],
         tape: Tape | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.info = info
         self._stack = stack
         self._engine = engine
         self._on_turn = on_turn
         self._tape = tape
-        self._clock = CallClock()
+        self._transport = transport
+        self._clock = clock or CallClock()
         self._loop = asyncio.get_running_loop()
         self._zero = self._loop.time()
         self.machine = TurnMachine(turn, info)
@@ -90,22 +98,24 @@ class Call:
             on_clear=self._on_clear,
         )
         self.turns = 0
-        self.over = False
-        """Whether Twilio has said ``stop``, or the socket broke."""
+        self.why: str | None = None
+        """Why the call is over: Twilio said ``stop``, or the socket broke. None: it goes on."""
+        self.errors: list[str] = []
+        """What broke in it that no provider's contract allows, one line each."""
         self._history: deque[Message] = deque(maxlen=engine.history_messages)
         self._events: deque[on.Event] = deque()
         self._reply: ReplyTask | None = None
         self._dying: set[asyncio.Task[None]] = set()
         self._draining = False
+        self._now_ms = 0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ms: int | None = None
-        self._tasks = [
-            asyncio.create_task(self._play(), name=f"playout {info.call_id}"),
-            asyncio.create_task(self.listener.run(), name=f"listener {info.call_id}"),
-        ]
+        self._tasks = [self._spawn(self._play(), "playout")]
+        self._tasks.append(self._spawn(self.listener.run(), "listener"))
         if turn.greeting:
             self._begin_reply(0, 0, engine.greeting)
             self._open_reply(0, 0)
+        self._arm_timer()
 
     # -- what comes in ------------------------------------------------------------------------
 
@@ -137,9 +147,9 @@ class Call:
         if _FRAMES.isEnabledFor(logging.DEBUG):
             _FRAMES.debug("%s in %d bytes at %d ms", self.info.call_id, len(media.payload), at_ms)
         for edge in edges:
-            at_ms = min(edge.at_ms, now_ms)
             self.listener.voice(edge.active)
-            self.post(on.SpeechStarted(at_ms) if edge.active else on.SpeechStopped(at_ms))
+            stirred = on.SpeechStarted if edge.active else on.SpeechStopped
+            self.post(stirred(edge.at_ms))
 
     def _on_transcript(self, transcript: Transcript) -> None:
         if transcript.final:
@@ -167,11 +177,13 @@ class Call:
         self._arm_timer()
 
     def _step(self, event: on.Event) -> None:
-        now_ms = self._clock.now_ms()
-        if isinstance(event, on.Tick):
+        now_ms = max(self._clock.now_ms(), self._now_ms)
+        if isinstance(event, on.Tick):  # a timer may fire a hair early: its deadline is the time
             now_ms = max(now_ms, self.machine.deadline_ms or now_ms)
+        self._now_ms = now_ms
         effects = self.machine.handle(event, now_ms)
-        self.over = self.over or isinstance(event, on.StreamStopped)
+        if isinstance(event, on.StreamStopped):
+            self.why = event.why
         if self._tape is not None:
             self._tape.step(now_ms, event, effects)
         for effect in effects:
@@ -260,9 +272,11 @@ class Call:
         self.playout.drop()
         if self._reply is not None:
             task = self._reply.cancel()
-            self._dying.add(task)
-            task.add_done_callback(self._dying.discard)
             self._reply = None
+            if not task.done():
+                self._dying.add(task)
+                task.add_done_callback(self._dying.discard)
+                task.add_done_callback(self._on_task_end)
 
     def _play_part(self, reply: ReplyTask, part: Part) -> None:
         turn, attempt = reply.turn, reply.attempt
@@ -295,10 +309,15 @@ class Call:
     # -- the playout --------------------------------------------------------------------------
 
     async def _play(self) -> None:
+        """Send while the line takes it. Without a way out there is no call, so the socket is
+        closed: that is what ends the wait for the next message."""
         try:
             await self.playout.run()
         except ConnectError as error:
-            self.post(on.StreamStopped(str(error)))
+            if self.why is None:
+                self.post(on.StreamStopped(str(error)))
+        finally:
+            await hang_up(self._transport)
 
     def _on_play(self, at_ms: int, audio: bytes) -> None:
         self.ear.echo.sent(at_ms, audio)
@@ -314,15 +333,27 @@ class Call:
 
     async def close(self, why: str) -> None:
         """End the call: its open turn is recorded, and nothing of it runs on."""
-        self.post(on.StreamStopped(why))
+        if self.why is None:
+            self.post(on.StreamStopped(why))
         self._cancel_reply()
         if self._timer is not None:
             self._timer.cancel()
-        tasks = [*self._tasks, *self._dying]
+        tasks = {*self._tasks, *self._dying}
         for task in tasks:
             task.cancel()
-        for result in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(result, Exception):
-                _LOG.error("%s: %r", self.info.call_id, result, exc_info=result)
+        _, stuck = await asyncio.wait(tasks, timeout=_CLOSE_S)
+        for task in stuck:
+            _LOG.error("%s does not stop", task.get_name())
         if self._tape is not None:
             self._tape.close()
+
+    def _spawn(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=f"{name} of {self.info.call_id}")
+        task.add_done_callback(self._on_task_end)
+        return task
+
+    def _on_task_end(self, task: asyncio.Task[None]) -> None:
+        """What a task dies of, other than its cancellation, is told at once."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.errors.append(f"{task.get_name()}: {error!r}")
+            _LOG.error("%s: %r", task.get_name(), error, exc_info=error)

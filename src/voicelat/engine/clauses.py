@@ -16,9 +16,12 @@ _END: Final = re.compile(
 )
 _ABBREVIATION: Final = re.compile(r"\b(?:mr|mrs|ms|dr|st|no|vs|e\.g|i\.e|a\.m|p\.m|[a-z])\.$", re.I)
 
+# What is left of "..." or '."' when a piece ended behind its first mark.
+_STRAY: Final = re.compile(r"^[,;:.!?\u2026)\"'\u05f4]+(?=\s|$)")
+
 
 class ClauseSplitter:
-    """Feed it the model's pieces, take clauses out.
+    """Feed it the model's pieces, take clauses out. No word is lost or moved.
 
     ``max_words``: stop at the first clause end that reaches so many words, and say nothing
     after it. None: no limit.
@@ -56,8 +59,8 @@ class ClauseSplitter:
         return None
 
     def _keep(self, clauses: list[str], clause: str) -> None:
-        clause = clause.strip()
-        if not clause or self.full:
+        clause = _STRAY.sub("", clause.strip()).lstrip()
+        if self.full or not any(map(str.isalnum, clause)):  # punctuation alone has no sound
             return
         clauses.append(clause)
         self._words += len(clause.split())

@@ -62,11 +62,14 @@ class Listener:
 
     async def run(self) -> None:
         """Listen until cancelled, or until the recogniser is lost for good."""
-        while await self._listen_once():
-            await asyncio.sleep(REOPEN_AFTER_S[self._failures - 1])
+        while True:
+            wait_s = await self._listen_once()
+            if wait_s is None:
+                return
+            await asyncio.sleep(wait_s)
 
-    async def _listen_once(self) -> bool:
-        """One stream from open to end. Returns whether to try again."""
+    async def _listen_once(self) -> float | None:
+        """One stream from open to end. Returns the wait before the next, None for no next."""
         stream: SttStream | None = None
         try:
             stream = await self._stt.open(self._language)
@@ -91,12 +94,14 @@ class Listener:
             self._pass(stream, self._backlog.popleft())
         self._stream = stream
 
-    def _failed(self, why: str, advice: Advice) -> bool:
-        """Note a loss. Returns whether to try again."""
-        self._failures += 1
+    def _failed(self, why: str, advice: Advice) -> float | None:
+        """Note a loss. Returns what `_listen_once` does."""
         self.errors.append(why)
         _LOG.warning("recogniser lost (%s): %s", advice, why)
-        return advice == "retry" and self._failures <= len(REOPEN_AFTER_S)
+        if advice != "retry" or self._failures == len(REOPEN_AFTER_S):
+            return None
+        self._failures += 1
+        return REOPEN_AFTER_S[self._failures - 1]
 
     def _give(self, entry: bytes | bool | None) -> None:
         if self._stream is not None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import logging
 import re
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +15,7 @@ from queue import Empty, Full, Queue
 from typing import BinaryIO, Final
 
 from voicelat import __version__
-from voicelat.audio.mulaw import silence
+from voicelat.audio.mulaw import duration_ms, silence
 from voicelat.audio.wav import Channel, TwoChannelWriter
 from voicelat.errors import UsageError
 from voicelat.metrics.record import CallInfo
@@ -41,7 +44,7 @@ class TapeDeck:
 
     def __init__(self, directory: Path) -> None:
         try:
-            directory.mkdir(parents=True, exist_ok=True)
+            directory.mkdir(0o700, parents=True, exist_ok=True)  # what callers said is theirs
         except OSError as error:
             raise UsageError(f"cannot record into {directory}: {error.strerror}") from None
         self.directory = directory
@@ -61,19 +64,24 @@ class TapeDeck:
         self._jobs.put(None)
         self._thread.join(timeout_s)
 
-    def do(self, job: Callable[[], None]) -> None:
-        """Queue a job for the thread."""
+    def do(self, job: Callable[[], None]) -> bool:
+        """Queue a job for the thread. False, and counted, when the queue is full."""
         try:
             self._jobs.put_nowait(job)
         except Full:
             self.lost["queue full"] += 1
+            return False
+        return True
 
     def _work(self) -> None:
+        flush_s = time.monotonic() + FLUSH_S
         while True:
+            if time.monotonic() >= flush_s:
+                self._flush()
+                flush_s = time.monotonic() + FLUSH_S
             try:
                 job = self._jobs.get(timeout=FLUSH_S)
             except Empty:
-                self._try(self._flush)
                 continue
             if job is None:
                 break
@@ -82,17 +90,23 @@ class TapeDeck:
             self._try(tape.shut)
 
     def _flush(self) -> None:
-        for tape in self._open:
-            tape.flush()
+        idle = self._jobs.empty()
+        for tape in list(self._open):
+            self._try(tape.shut if tape.over and idle else tape.flush)
 
     def _try(self, job: Callable[[], None]) -> None:
         try:
             job()
-        except (OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or str(error)
-            if why not in self.lost:
-                _LOG.error("recording into %s: %s", self.directory, why)
-            self.lost[why] += 1
+        except OSError as error:
+            self.lose(error.strerror or str(error))
+        except ValueError:
+            self.lose("impossible time")
+
+    def lose(self, why: str) -> None:
+        """Count a job that was not done (on the thread)."""
+        if why not in self.lost:
+            _LOG.error("recording into %s: %s", self.directory, why)
+        self.lost[why] += 1
 
     def opened(self, tape: CallTape) -> None:
         """A tape's files exist (on the thread)."""
@@ -104,60 +118,89 @@ class TapeDeck:
 
 
 class CallTape:
-    """One call's ``NAME.wav`` and ``NAME.trace.jsonl``; see `voicelat.engine.call.Tape`."""
+    """One call's ``NAME.wav`` and ``NAME.trace.jsonl``; see `voicelat.engine.call.Tape`.
+
+    Both end where the first write failed: a trace with a hole replays as another call.
+    """
 
     def __init__(self, deck: TapeDeck, info: CallInfo, turn: TurnConfig) -> None:
+        self.over = False
+        """Whether the call has ended and the queue was too full to say so."""
         self._deck = deck
         self._info = info
         self._turn = turn
         self._wav: TwoChannelWriter | None = None
         self._trace: BinaryIO | None = None
         self._agent_end_ms = 0
-        deck.do(self._start)
+        self._failure: str | None = None
+        self._whole = self._do(self._start)
+        """Whether every step so far was queued."""
 
     def caller(self, at_ms: int, audio: bytes) -> None:
         """See `Tape`."""
-        self._deck.do(lambda: self._write("caller", at_ms, audio))
+        self._do(lambda: self._write("caller", at_ms, audio))
 
     def agent(self, at_ms: int, audio: bytes) -> None:
         """See `Tape`."""
-        self._deck.do(lambda: self._write("agent", at_ms, audio))
+        self._do(lambda: self._write("agent", at_ms, audio))
 
     def cleared(self, at_ms: int) -> None:
         """See `Tape`."""
-        self._deck.do(lambda: self._erase(at_ms))
+        self._do(lambda: self._erase(at_ms))
 
     def step(self, at_ms: int, event: Event, effects: list[Effect]) -> None:
         """See `Tape`."""
         row = TraceStep(at_ms=at_ms, event=event, effects=effects)
-        self._deck.do(lambda: self._note(row))
+        self._whole = self._whole and self._do(lambda: self._note(row))
 
     def close(self) -> None:
         """See `Tape`."""
-        self._deck.do(self.shut)
+        self.over = not self._deck.do(self.shut)
+
+    def _do(self, job: Callable[[], None]) -> bool:
+        return self._deck.do(lambda: self._run(job))
 
     # -- on the deck's thread -----------------------------------------------------------------
 
+    def _run(self, job: Callable[[], None]) -> None:
+        if self._failure is not None:
+            self._deck.lose(self._failure)
+            return
+        try:
+            job()
+        except OSError as error:
+            self._failure = error.strerror or str(error)
+            self._deck.lose(self._failure)
+            self.shut()
+
     def _start(self) -> None:
-        name = re.sub(r"[^\w.-]", "_", self._info.call_id)[:100]
-        stamp = re.sub(r"\D", "", self._info.started_utc or "")[:14]
-        base = self._deck.directory / f"{stamp}-{name}"
         self._deck.opened(self)
-        self._trace = base.with_name(base.name + ".trace.jsonl").open("wb")
-        self._trace.write(
-            encode_line(TraceHeader(call=self._info, turn=self._turn, voicelat=__version__))
-        )
-        self._wav = TwoChannelWriter(base.with_name(base.name + ".wav"))
+        base, self._trace = self._new_file()
+        header = TraceHeader(call=self._info, turn=self._turn, voicelat=__version__)
+        self._trace.write(encode_line(header))
+        self._wav = TwoChannelWriter(base.with_name(f"{base.name}.wav"))
+
+    def _new_file(self) -> tuple[Path, BinaryIO]:
+        """A name that no other call has: callers choose their ids themselves."""
+        stamp = re.sub(r"\D", "", self._info.started_utc or "")[:14]
+        call_id = re.sub(r"[^\w.-]", "_", self._info.call_id, flags=re.ASCII)[:100]
+        for number in itertools.count(1):
+            name = f"{stamp}-{call_id}" if number == 1 else f"{stamp}-{call_id}-{number}"
+            base = self._deck.directory / name
+            with contextlib.suppress(FileExistsError):
+                return base, base.with_name(f"{name}.trace.jsonl").open("xb")
+        raise AssertionError("counting ended")
 
     def _write(self, channel: Channel, at_ms: int, audio: bytes) -> None:
+        if channel == "agent":
+            self._agent_end_ms = at_ms + duration_ms(audio)
         if self._wav is not None:
             self._wav.write(channel, max(0, at_ms), audio)
-        if channel == "agent":
-            self._agent_end_ms = at_ms + len(audio) // 8
 
     def _erase(self, at_ms: int) -> None:
-        if self._wav is not None and self._agent_end_ms > at_ms:
-            self._wav.write("agent", at_ms, silence(self._agent_end_ms - at_ms))
+        if self._agent_end_ms > at_ms:
+            self._write("agent", at_ms, silence(self._agent_end_ms - at_ms))
+            self._agent_end_ms = at_ms
 
     def _note(self, row: TraceStep) -> None:
         if self._trace is not None:
@@ -165,8 +208,8 @@ class CallTape:
 
     def flush(self) -> None:
         """Put the trace on disk."""
-        if self._trace is not None:
-            self._trace.flush()
+        if self._trace is not None and not self._trace.closed:
+            self._run(self._trace.flush)
 
     def shut(self) -> None:
         """Close both files."""

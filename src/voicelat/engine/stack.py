@@ -46,7 +46,9 @@ class Stack:
 
         Raises ProviderError when a provider cannot be used at all.
         """
-        await asyncio.gather(self.stt.warm(), self.llm.warm(), self.tts.warm())
+        # The first detector loads what all of them share: not on the event loop.
+        loading = asyncio.to_thread(self.detector)
+        await asyncio.gather(loading, self.stt.warm(), self.llm.warm(), self.tts.warm())
         await self.phrases.prewarm(phrases)
 
     async def speak(self, text: str) -> AsyncGenerator[tuple[bytes, bool], None]:

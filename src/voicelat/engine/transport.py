@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Protocol
 
 from voicelat.errors import ConnectError
 
 if TYPE_CHECKING:
     from websockets.asyncio.connection import Connection
 
-__all__ = ["Transport", "WebsocketsTransport"]
+__all__ = ["Transport", "WebsocketsTransport", "hang_up"]
+
+HANG_UP_S: Final = 2.0
+"""Enough for a closing handshake around the world; a peer that is gone gives none."""
 
 
 class Transport(Protocol):
@@ -26,6 +31,13 @@ class Transport(Protocol):
     async def close(self) -> None:
         """Close the socket. Safe to call twice."""
         ...
+
+
+async def hang_up(transport: Transport) -> None:
+    """Close ``transport``, but do not wait for a peer that is gone."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(HANG_UP_S):
+            await transport.close()
 
 
 class WebsocketsTransport:

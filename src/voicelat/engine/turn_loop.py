@@ -8,14 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from voicelat.clock import Clock
 from voicelat.engine.call import Call, Tape
 from voicelat.engine.config import EngineConfig
 from voicelat.engine.stack import Stack
-from voicelat.engine.transport import Transport
+from voicelat.engine.transport import Transport, hang_up
 from voicelat.metrics.record import CallInfo, TurnRecord
 from voicelat.turn.config import TurnConfig
 from voicelat.twilio.inbox import Inbox
-from voicelat.twilio.messages import Start
+from voicelat.twilio.messages import Start, Stop
 
 __all__ = ["CallSummary", "TurnLoop"]
 
@@ -36,6 +37,8 @@ class CallSummary:
     playout_gap_ms: int = 0
     """Silence inside replies because audio came too late."""
     recogniser_errors: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+    """What broke in the call without ending it, one line each."""
 
 
 class TurnLoop:
@@ -43,7 +46,8 @@ class TurnLoop:
 
     ``on_turn``: called on the loop with each closed turn; it must not block
     (`MetricRecorder.record` does not). ``tape``: makes what keeps a call, given its info.
-    ``admit``: says why a call is refused, None to take it (one-time tokens).
+    ``admit``: says why a call is refused, None to take it (one-time tokens). ``clock``: makes
+    each call's clock when it begins, None takes the system's.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class TurnLoop:
         admit: Callable[[Start], str | None] | None = None,
         settings: dict[str, str | int | float | bool] | None = None,
         source: str = "serve",
+        clock: Callable[[], Clock] | None = None,
     ) -> None:
         self._stack = stack
         self._engine = engine or EngineConfig(language=stack.language)
@@ -67,6 +72,7 @@ class TurnLoop:
         self._admit = admit
         self._settings = settings or {}
         self._source = source
+        self._clock = clock
         self.calls = 0
         """Calls going on now."""
 
@@ -80,15 +86,14 @@ class TurnLoop:
         """Serve one socket until it ends. Cancelling it ends the call and records its turn."""
         inbox = Inbox()
         try:
-            start = await asyncio.wait_for(
-                self._await_start(inbox, transport), self._engine.start_timeout_ms / 1000
-            )
-        except TimeoutError:
-            await transport.close()
-            return CallSummary(None, "no start message came in time", drops=_drops(inbox))
-        if isinstance(start, str):
-            await transport.close()
-            return CallSummary(None, start, drops=_drops(inbox))
+            start = await self._first_start(inbox, transport)
+            if isinstance(start, str):
+                return CallSummary(None, start, drops=_drops(inbox))
+            return await self._run_call(start, inbox, transport)
+        finally:
+            await hang_up(transport)
+
+    async def _run_call(self, start: Start, inbox: Inbox, transport: Transport) -> CallSummary:
         call = self._begin(start, transport)
         self.calls += 1
         why = "cancelled"
@@ -97,16 +102,26 @@ class TurnLoop:
         finally:
             self.calls -= 1
             await call.close(why)
-            await transport.close()
         return self._summary(call, inbox, why)
 
+    async def _first_start(self, inbox: Inbox, transport: Transport) -> Start | str:
+        """The start message, or why there will be none in time."""
+        try:
+            async with asyncio.timeout(self._engine.start_timeout_ms / 1000):
+                return await self._await_start(inbox, transport)
+        except TimeoutError:
+            return "no start message came in time"
+
     async def _await_start(self, inbox: Inbox, transport: Transport) -> Start | str:
-        """The start message, or why there will be none."""
         while (text := await transport.receive()) is not None:
-            message = inbox.receive(text)
-            if isinstance(message, Start):
-                refused = self._admit(message) if self._admit is not None else None
-                return message if refused is None else f"refused: {refused}"
+            match inbox.receive(text):
+                case Start() as start:
+                    refused = self._admit(start) if self._admit is not None else None
+                    return start if refused is None else f"refused: {refused}"
+                case Stop():
+                    return "stopped before start"
+                case _:
+                    pass
         return "closed before start"
 
     def _begin(self, start: Start, transport: Transport) -> Call:
@@ -127,18 +142,19 @@ class TurnLoop:
             self._engine,
             on_turn=self._on_turn,
             tape=tape,
+            clock=self._clock() if self._clock is not None else None,
         )
 
     @staticmethod
     async def _pump(call: Call, inbox: Inbox, transport: Transport) -> str:
-        while not call.over:
+        while call.why is None:
             text = await transport.receive()
             if text is None:
-                return "socket closed"
+                return call.why or "socket closed"
             message = inbox.receive(text)
             if message is not None:
                 call.receive(message)
-        return "stop"
+        return call.why
 
     @staticmethod
     def _summary(call: Call, inbox: Inbox, why: str) -> CallSummary:
@@ -149,6 +165,7 @@ class TurnLoop:
             {**_drops(inbox), **call.machine.dropped},
             call.playout.gap_ms,
             tuple(call.listener.errors),
+            tuple(call.errors),
         )
         _LOG.info("call %s ended: %s, %d turns", summary.call_id, why, summary.turns)
         return summary

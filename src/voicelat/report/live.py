@@ -13,7 +13,7 @@ from voicelat.metrics.record import TurnRecord
 __all__ = ["HEADER", "isolated", "turn_line"]
 
 _COLUMNS: Final = (
-    "{call:<10} {turn:>4} {first:>7} {final:>7} {tts:>7} {total:>7} {eou:<8} {barge:<8}"
+    "{call:<7} {turn:>4} {first:>7} {final:>7} {tts:>7} {total:>7} {heard:>7} {eou:<8} {barge:<8}"
 )
 HEADER: Final = (
     _COLUMNS.format(
@@ -23,27 +23,32 @@ HEADER: Final = (
         final="final",
         tts="voice",
         total="TOTAL",
+        heard="heard",
         eou="ended by",
         barge="barge-in",
     )
     + " text"
 )
 """The heading over `turn_line`: STT_FIRST_PARTIAL_MS, STT_FINAL_MS, TTS_READY_MS,
-TOTAL_LATENCY_MS, EOU_REASON, BARGE_IN_HIT."""
+TOTAL_LATENCY_MS, what the caller measured, EOU_REASON, BARGE_IN_HIT."""
 
 _FIRST_STRONG_ISOLATE: Final = "\u2068"
 _POP_ISOLATE: Final = "\u2069"
 
 
-def turn_line(record: TurnRecord, width: int) -> Text:
-    """One turn in one line of at most ``width`` cells (80 or more). Unknown is a dash."""
+def turn_line(record: TurnRecord, width: int, heard_ms: int | None = None) -> Text:
+    """One turn in one line of at most ``width`` cells (80 or more). Unknown is a dash.
+
+    ``heard_ms``: the same wait measured by the caller; None where no caller measures.
+    """
     figures = _COLUMNS.format(
-        call=_clean(record.call_id)[-10:],
+        call=_clean(record.call_id)[-7:],
         turn=record.turn,
         first=duration(record.STT_FIRST_PARTIAL_MS),
         final=duration(record.STT_FINAL_MS),
         tts=duration(record.TTS_READY_MS),
         total=duration(record.TOTAL_LATENCY_MS),
+        heard=duration(heard_ms),
         eou=record.EOU_REASON or duration(None),
         barge=_outcome(record),
     )

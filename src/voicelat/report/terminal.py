@@ -64,6 +64,7 @@ def _sections(result: ReportResult) -> Iterator[RenderableType]:
     yield _diagnosis(summary)
     if result.truncated:
         yield _left_out(result.truncated)
+    yield _verdict(summary)
 
 
 def _spaced(sections: Iterator[RenderableType]) -> Iterator[RenderableType]:
@@ -204,6 +205,28 @@ def _targets(results: list[TargetResult]) -> Group:
             Text(verdict, style),
         )
     return Group(Text("Targets", "bold"), table)
+
+
+def _verdict(summary: Summary) -> Text:
+    """The whole report in one line: were the callers answered, in time, and not cut off?"""
+    judged = [target for target in summary.targets if target.ok is not None]
+    missed = [target.name for target in judged if not target.ok]
+    if not judged:
+        return Text("Verdict: nothing to judge, no turn has the numbers", "bold")
+    if missed:
+        return Text(f"Verdict: missed {', '.join(missed)}", "bold red")
+    harm = [
+        f"{count} {what}"
+        for count, what in (
+            (summary.censored, "never answered"),
+            (summary.cutoffs, "cut off"),
+            (summary.clipped, "acted on unfinished text"),
+        )
+        if count
+    ]
+    if harm:
+        return Text(f"Verdict: in time, but {', '.join(harm)} of {summary.turns} turns", "yellow")
+    return Text("Verdict: every target met, nobody cut off", "bold green")
 
 
 def _gates(result: ReportResult) -> Group:

@@ -21,6 +21,7 @@ from voicelat.engine.config import EngineConfig
 from voicelat.engine.recording import TapeDeck
 from voicelat.engine.stack import Stack
 from voicelat.engine.turn_loop import TurnLoop
+from voicelat.errors import UsageError
 from voicelat.metrics.prometheus import CONTENT_TYPE, PrometheusExporter
 from voicelat.metrics.record import TurnRecord
 from voicelat.metrics.recorder import MetricRecorder
@@ -62,19 +63,20 @@ class TwilioServer:
         """Whether new calls are refused because the server is about to stop."""
         self._stack = stack
         self._prewarm = prewarm
+        self._warm = False
         self._tokens = StreamTokens(config.token_life_s)
         self._recorder = MetricRecorder(config.turns_file) if config.turns_file else None
         self._deck = TapeDeck(config.record_dir) if config.record_dir else None
         self._exporter = PrometheusExporter(self._recorder.counts if self._recorder else None)
         self._sockets: Counter[str] = Counter()
-        """What sockets ended for, by reason."""
+        """How sockets ended, were refused, or lost messages: reasons of ours, never a peer's."""
         self.loop = TurnLoop(
             stack,
             turn=turn,
             engine=engine,
             on_turn=self._on_turn,
             tape=self._deck.tape if self._deck else None,
-            admit=self._admit if config.auth_token else None,
+            admit=self._admit,
             settings=settings,
         )
         self.app = Starlette(
@@ -88,11 +90,21 @@ class TwilioServer:
             lifespan=self._lifespan,
         )
 
-    @asynccontextmanager
-    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+    async def warm(self) -> None:
+        """Get ready for the first call; the second time there is nothing to do.
+
+        Raises what `Stack.warm` raises.
+        """
+        if self._warm:
+            return
         await self._stack.warm(self.loop.phrases if self._prewarm else ())
         for phrase, why in self._stack.phrases.failed.items():
             _LOG.warning("cannot say %r: %s", phrase, why)
+        self._warm = True
+
+    @asynccontextmanager
+    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        await self.warm()
         try:
             yield
         finally:
@@ -114,17 +126,21 @@ class TwilioServer:
         refusal = await self._refuse_forged(request)
         if refusal is not None:
             return refusal
-        if self.draining or self.loop.calls >= self.config.max_calls:
-            return Response(_say(_BUSY_SAY), media_type="text/xml")
+        if self._busy:
+            return _say(_BUSY_SAY)
         base = self._public_base(request)
         stream_base = base.replace("http", "ws", 1)
-        twiml = connect_stream(
-            f"{stream_base}/media",
-            parameters={"token": self._tokens.issue(time.monotonic())},
-            status_callback=f"{base}/stream-status",
-            fallback_say=_FALLBACK_SAY,
-            insecure=self.config.auth_token is None,
-        )
+        try:
+            twiml = connect_stream(
+                f"{stream_base}/media",
+                parameters={"token": self._tokens.issue(time.monotonic())},
+                status_callback=f"{base}/stream-status",
+                fallback_say=_FALLBACK_SAY,
+                insecure=self.config.auth_token is None,
+            )
+        except UsageError as error:
+            _LOG.error("PUBLIC_BASE_URL must be set to https://...: %s", error)
+            return _say(_FALLBACK_SAY)
         return Response(twiml, media_type="text/xml")
 
     async def _stream_status(self, request: Request) -> Response:
@@ -145,17 +161,27 @@ class TwilioServer:
             self._sockets["forged handshake"] += 1
             await socket.close(1008, "bad signature")
             return
-        if self.draining or self.loop.calls >= self.config.max_calls:
-            self._sockets["busy"] += 1
+        if self._busy:
+            self._sockets["refused: busy"] += 1
             await socket.close(1013, "busy")
             return
         await socket.accept()
         summary = await self.loop.run(AsgiTransport(socket))
-        self._sockets[summary.why if summary.why in _ENDS else "other"] += 1
+        self._sockets[summary.why] += 1
+        if summary.call_id is None:
+            _LOG.warning("a media socket came to no call: %s", summary.why)
         for reason, count in summary.drops.items():
             self._sockets[f"dropped: {reason}"] += count
 
+    @property
+    def _busy(self) -> bool:
+        return self.draining or self.loop.calls >= self.config.max_calls
+
     def _admit(self, start: Start) -> str | None:
+        if self._busy:  # sockets that were opened when it was not
+            return "busy"
+        if self.config.auth_token is None:
+            return None
         token = start.custom_parameters.get("token", "")
         redeemed = self._tokens.redeem(token, time.monotonic())
         return None if redeemed else "the stream token is missing, old or used"
@@ -226,7 +252,6 @@ class TwilioServer:
 
 
 _STREAM_EVENTS = frozenset({"stream-started", "stream-stopped", "stream-error"})
-_ENDS = frozenset({"stop", "socket closed", "closed before start", "cancelled"})
 
 
 def _lists(form: FormData) -> dict[str, str | list[str]]:
@@ -238,8 +263,9 @@ def _lists(form: FormData) -> dict[str, str | list[str]]:
     return fields
 
 
-def _say(text: str) -> str:
-    return f'<?xml version="1.0" encoding="UTF-8"?><Response><Say>{text}</Say></Response>'
+def _say(text: str) -> Response:
+    twiml = f'<?xml version="1.0" encoding="UTF-8"?><Response><Say>{text}</Say></Response>'
+    return Response(twiml, media_type="text/xml")
 
 
 def _escaped(label: str) -> str:

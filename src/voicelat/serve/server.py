@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import logging
+import signal
 import socket
+import time
 from collections.abc import Callable
 from types import FrameType
 
@@ -17,14 +18,13 @@ from voicelat.serve.app import TwilioServer
 __all__ = ["run"]
 
 _LOG = logging.getLogger("voicelat.serve")
-_POLL_S = 0.1
 
 
 def run(server: TwilioServer, *, on_ready: Callable[[str], None] | None = None) -> None:
-    """Serve until SIGTERM or SIGINT.
+    """Serve until SIGTERM, or SIGINT, which is raised on as KeyboardInterrupt.
 
     ``on_ready`` is called with the server's base URL once calls are taken. Raises UsageError
-    when the address cannot be listened on.
+    when the address cannot be listened on, and what `Stack.warm` raises.
     """
     config = server.config
     listener = _listen(config.host, config.port)
@@ -40,7 +40,10 @@ def run(server: TwilioServer, *, on_ready: Callable[[str], None] | None = None) 
         lifespan="on",
         timeout_graceful_shutdown=5,
     )
-    _Uvicorn(settings, server, on_ready).run(sockets=[listener])
+    runner = _Uvicorn(settings, server, on_ready)
+    runner.run(sockets=[listener])
+    if signal.SIGINT in runner.signals:
+        raise KeyboardInterrupt
 
 
 class _Uvicorn(uvicorn.Server):
@@ -56,10 +59,14 @@ class _Uvicorn(uvicorn.Server):
         super().__init__(config)
         self._server = server
         self._on_ready = on_ready
-        self._drain: asyncio.Task[None] | None = None
+        self._drain_until_s: float | None = None
+        self.signals: list[int] = []
+        """Those that asked it to stop, in order."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Warm up, listen, and say so."""
+        # Before the lifespan would do it: its errors end in uvicorn's log, with a traceback.
+        await self._server.warm()
         await super().startup(sockets)
         if self.should_exit or not sockets:
             return
@@ -73,25 +80,28 @@ class _Uvicorn(uvicorn.Server):
             self._on_ready(f"http://{host}:{port}")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal drains, the second stops."""
-        if self._server.draining:
-            super().handle_exit(sig, frame)
-            return
-        self._server.draining = True
-        loop = asyncio.get_running_loop()
-        loop.call_soon_threadsafe(self._start_drain, sig)
+        """The first signal drains, the second closes the calls, the third gives up.
 
-    def _start_drain(self, sig: int) -> None:
-        self._drain = asyncio.get_running_loop().create_task(self._finish_calls(sig))
+        Uvicorn's own would raise the signal again after the shutdown, and SIGTERM would end
+        the process before its last logs are written.
+        """
+        self.signals.append(sig)
+        if len(self.signals) == 1:
+            self._server.draining = True
+            self._drain_until_s = time.monotonic() + self._server.config.grace_s
+            if calls := self._server.loop.calls:
+                _LOG.info("stopping: %d calls may finish (again to stop at once)", calls)
+        elif len(self.signals) == 2:
+            self.should_exit = True
+        else:
+            self.force_exit = True
 
-    async def _finish_calls(self, sig: int) -> None:
-        calls = self._server.loop.calls
-        if calls:
-            _LOG.info("stopping: %d calls may finish (again to stop at once)", calls)
-        deadline = asyncio.get_running_loop().time() + self._server.config.grace_s
-        while self._server.loop.calls and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(_POLL_S)
-        super().handle_exit(sig, None)
+    async def on_tick(self, counter: int) -> bool:
+        """Every 100 ms: whether to shut down."""
+        if self._drain_until_s is not None:
+            over = time.monotonic() >= self._drain_until_s
+            self.should_exit = self.should_exit or over or not self._server.loop.calls
+        return await super().on_tick(counter)
 
 
 def _listen(host: str, port: int) -> socket.socket:

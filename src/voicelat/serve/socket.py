@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Final
+
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from voicelat.errors import ConnectError
 
 __all__ = ["AsgiTransport"]
+
+_CLOSE_TIMEOUT_S: Final = 2.0
+"""A peer that reads nothing would hold back the close for ever: uvicorn waits for its buffer."""
 
 
 class AsgiTransport:
@@ -34,8 +40,10 @@ class AsgiTransport:
     async def close(self) -> None:
         """See `Transport`."""
         states = (self._socket.client_state, self._socket.application_state)
-        if WebSocketState.DISCONNECTED not in states:
-            try:
+        if WebSocketState.DISCONNECTED in states:
+            return
+        try:
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                 await self._socket.close()
-            except RuntimeError:
-                return  # closed from the other side in between
+        except (TimeoutError, WebSocketDisconnect, RuntimeError):
+            return  # closed from the other side in between, or never to be

@@ -73,6 +73,9 @@ def logs(settings: Settings) -> Iterator[None]:
         level=settings.log_level,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
+    if settings.log_level == "INFO" and not settings.debug:
+        # Two lines of it per connection would drown our one.
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)
     show_frames(settings.debug)
     queue = start_async_logs(settings.async_log_queue, settings.log_flush_ms)
     try:

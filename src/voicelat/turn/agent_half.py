@@ -51,11 +51,11 @@ class AgentHalf:
         "_attempts",
         "_config",
         "_emit",
+        "_heard",
         "_held",
         "_marked",
         "_marks",
         "_timers",
-        "heard",
         "reply",
         "state",
     )
@@ -72,12 +72,16 @@ class AgentHalf:
         self._marks: dict[str, tuple[MarkKind, str]] = {}
         self.state = Agent.IDLE
         self.reply: Reply | None = None
-        self.heard: list[str] = []
-        """The clauses of the last reply whose marks came back."""
+        self._heard: list[str] = []
         if config.greeting:
             self.state = Agent.THINKING
             self.reply = Reply(turn=0, attempt=0, phrase=True, committed=True)
             timers.arm(Timer.REPLY, config.reply_timeout_ms)
+
+    @property
+    def heard(self) -> str:
+        """The clauses of the last reply whose marks came back."""
+        return " ".join(self._heard)
 
     # -- what the caller's side wants ---------------------------------------------------------
 
@@ -170,13 +174,17 @@ class AgentHalf:
         return reply is not None and reply.turn == turn and reply.attempt == attempt
 
     def may(self, event: on.ReplyEvent, draft: Draft) -> bool:
-        """Whether that can be: no audio leaves before the turn is over, and none is made
-        behind the end of the reply."""
+        """Whether that can be: audio is queued before it leaves, none leaves before the turn is
+        over, and none is made behind the end of the reply."""
+        reply = self.reply
+        assert reply is not None
         match event:
             case on.AudioSent():
-                return draft.over
-            case on.AudioQueued() | on.ReplyFinished() | on.ReplyFailed():
-                return self.reply is not None and not self.reply.finished
+                return draft.over and reply.queued_ms > 0
+            case on.AudioQueued(duration_ms=duration_ms):
+                return duration_ms >= 0 and not reply.finished
+            case on.ReplyFinished() | on.ReplyFailed():
+                return not reply.finished
         return True
 
     def echoed(self, name: str, draft: Draft, now_ms: int) -> tuple[bool, bool]:
@@ -187,7 +195,7 @@ class AgentHalf:
         if kind == "heard":
             draft.stamp_once("first_audio_heard", now_ms)
         elif kind == "clause":
-            self.heard.append(text)
+            self._heard.append(text)
         else:
             self._drop(AgentMove.PLAYED)
         return True, kind == "end"
@@ -228,7 +236,7 @@ class AgentHalf:
     ) -> Reply:
         self._move(AgentMove.START)
         self._attempts += 1
-        self.heard = []
+        self._heard = []
         draft.stamp("reply_start", now_ms)
         self.reply = Reply(draft.turn, self._attempts, words, phrase)
         return self.reply
@@ -280,7 +288,7 @@ class AgentHalf:
         self._timers.arm(Timer.PLAYOUT, dry_ms + patience_ms)
 
     def _finish(self, draft: Draft, reply: Reply, text: str, now_ms: int) -> bool:
-        if reply.queued_ms <= 0:
+        if reply.queued_ms == 0:
             return self._fail(draft, reply, "the reply had no audio", now_ms)
         reply.finished = True
         if text:

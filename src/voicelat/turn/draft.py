@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import structs
 
 from voicelat.metrics.record import CallInfo, EouReason, Outcome, Stamp, Stamps, TurnRecord
-from voicelat.turn.transcript import words_of
+from voicelat.turn.transcript import TurnText, words_of
 
 __all__ = ["Draft"]
 
@@ -75,6 +75,42 @@ class Draft:
     def over(self) -> bool:
         """Whether the caller's side of the turn has ended."""
         return "turn_end" in self._at
+
+    def hear(self, changed_ms: int | None, now_ms: int, *, final: bool) -> None:
+        """Note words of this turn; ``changed_ms``: when they changed, None if they did not."""
+        if changed_ms is not None:
+            self.stamp_once("first_partial", changed_ms)
+            self.stamp("last_partial", changed_ms)
+        if final:
+            self.stamp("stt_final", now_ms)
+
+    def adopt(self, words: TurnText) -> None:
+        """Words said over the agent turned out to be this turn's."""
+        if words.changed_ms is not None:
+            self.hear(words.changed_ms, words.changed_ms, final=not words.open)
+
+    def end(
+        self,
+        reason: EouReason,
+        words: TurnText,
+        speech_end_ms: int | None,
+        now_ms: int,
+        *,
+        final: bool,
+    ) -> None:
+        """The caller's side is over, with these words; ``final``: all of them are."""
+        self.stamp("turn_end", now_ms)
+        self.eou_reason = reason
+        self.text = words.text
+        self.fallback = not words.words
+        if speech_end_ms is not None:
+            self.stamp("speech_end", speech_end_ms)
+            if words.changed_ms is not None:
+                self.stt_lag_ms = words.changed_ms - speech_end_ms
+        if final:
+            self.clipped, self.final_text = False, self.text
+        else:
+            self.settled = words.closed
 
     def forget_reply(self) -> None:
         """The reply in the making is dropped: its stamps say nothing about the next one."""

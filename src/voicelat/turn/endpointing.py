@@ -6,14 +6,14 @@ whenever the pause's text or hint changes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 __all__ = ["EndpointPolicy", "Endpointing", "FixedHangover", "Pause"]
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(Struct, frozen=True):
     """What is known about the pause the caller is in."""
 
     voiced_ms: int
@@ -26,8 +26,7 @@ class Pause:
     """The last endpoint hint in this pause, 0..1. None: no end-of-turn model spoke."""
 
 
-@dataclass(frozen=True, slots=True)
-class Endpointing:
+class Endpointing(Struct, frozen=True):
     """A policy's answer. Both are silence since speech_end, in ms."""
 
     hangover_ms: int
@@ -42,8 +41,7 @@ class EndpointPolicy(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class FixedHangover:
+class FixedHangover(Struct, frozen=True):
     """The same wait for every pause."""
 
     hangover_ms: int

@@ -30,6 +30,12 @@ class Overlap:
         """Where the last voice that was too short ended."""
         self.text = TurnText()
 
+    def take(self) -> tuple[int | None, TurnText]:
+        """Hand over where the voice began, while it lasts, and its words; forget them."""
+        voice_ms, text = self.voice_ms, self.text
+        self.clear()
+        return voice_ms, text
+
     def begin(self, at_ms: int) -> None:
         """Voice. What was said long before it has nothing to do with it."""
         if not self.heard_lately(at_ms):

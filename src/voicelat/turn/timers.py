@@ -26,19 +26,25 @@ class Timer(IntEnum):
 class Timers:
     """At most one deadline per timer, in call-clock ms."""
 
-    __slots__ = ("_deadlines",)
+    __slots__ = ("_deadlines", "next_ms")
 
     def __init__(self) -> None:
         self._deadlines: dict[Timer, int] = {}
+        self.next_ms: int | None = None
+        """The earliest deadline, None when nothing is armed. Kept, for it is read far more
+        often than it changes."""
 
     def arm(self, timer: Timer, deadline_ms: int) -> None:
         """Set or move a timer."""
         self._deadlines[timer] = deadline_ms
+        self._changed()
 
     def cancel(self, *timers: Timer) -> None:
         """Forget timers, armed or not."""
-        for timer in timers:
-            self._deadlines.pop(timer, None)
+        if self._deadlines:
+            for timer in timers:
+                self._deadlines.pop(timer, None)
+            self._changed()
 
     def armed(self, timer: Timer) -> bool:
         """Whether a timer is still to come."""
@@ -47,17 +53,17 @@ class Timers:
     def clear(self) -> None:
         """Forget every timer."""
         self._deadlines.clear()
-
-    @property
-    def next_ms(self) -> int | None:
-        """The earliest deadline, None when nothing is armed."""
-        return min(self._deadlines.values(), default=None)
+        self._changed()
 
     def pop_due(self, now_ms: int) -> Timer | None:
         """Take out the earliest timer that is due, None when none is."""
-        due = [(at, timer) for timer, at in self._deadlines.items() if at <= now_ms]
-        if not due:
+        if self.next_ms is None or self.next_ms > now_ms:
             return None
-        timer = min(due)[1]
+        _, timer = min((at_ms, timer) for timer, at_ms in self._deadlines.items())
         del self._deadlines[timer]
+        self._changed()
         return timer
+
+    def _changed(self) -> None:
+        deadlines = self._deadlines
+        self.next_ms = min(deadlines.values()) if deadlines else None

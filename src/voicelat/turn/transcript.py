@@ -44,6 +44,8 @@ class TurnText:
     @property
     def text(self) -> str:
         """All of it, finals first."""
+        if not self._finals:
+            return self._partial
         return " ".join([*self._finals, self._partial] if self._partial else self._finals)
 
     @property
