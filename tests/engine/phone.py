@@ -6,6 +6,7 @@ import asyncio
 
 from tests.engine.fakes import Voice, Wire, Words
 from tests.engine.virtual_loop import LoopClock
+
 from voicelat.caller import Caller, CallerEvent, CallResult, CallSetup, Closed, Opened, Step, Tick
 from voicelat.engine.config import EngineConfig
 from voicelat.engine.stack import Stack

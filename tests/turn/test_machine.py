@@ -161,3 +161,35 @@ def test_a_new_machine_waits_for_nothing() -> None:
     machine = TurnMachine(TurnConfig(), CALL)
     assert machine.deadline_ms is None
     assert machine.live_reply is None
+
+
+def test_a_final_that_comes_before_the_gate_opens_starts_the_reply_over_with_its_words() -> None:
+    call = Scenario(speak_gate_ms=500).play(*utterance(1000, 2000, "book a"))
+    call.play((2200, on.Final("book a room")))
+    call.wait(2499)
+    assert [(at, e.text) for at, e in call.all(do.StartReply)] == [
+        (2160, "book a"),
+        (2200, "book a room"),
+    ]
+    assert [at for at, _ in call.all(do.CancelReply)] == [2200]
+    call.sound(2500).finish(2600).echo(3600)
+    record = call.record
+    assert (record.text, record.clipped, record.model_calls) == ("book a room", False, 2)
+    assert (record.stamps.turn_end, record.EOU_REASON) == (2200, "debounce")
+    assert record.TOTAL_LATENCY_MS == 500
+
+
+def test_a_final_with_the_same_words_before_the_gate_opens_changes_nothing() -> None:
+    call = Scenario(speak_gate_ms=500).play(*utterance(1000, 2000, "book a room"))
+    call.play((2200, on.Final("Book a room.")))
+    assert len(call.all(do.StartReply)) == 1
+    assert call.all(do.CancelReply) == []
+
+
+def test_words_that_come_late_but_before_the_gate_make_asking_to_repeat_needless() -> None:
+    call = Scenario(speak_gate_ms=600).play(*voice(1000, 2000))
+    call.wait(2400)
+    assert [at for at, _ in call.all(do.AskToRepeat)] == [2400]
+    call.play((2500, on.Final("book a room"))).sound(2600).finish(2700).echo(3700)
+    assert (call.record.text, call.record.fallback) == ("book a room", False)
+    assert [e.text for _, e in call.all(do.StartReply)] == ["book a room"]

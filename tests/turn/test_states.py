@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Mapping
 from enum import StrEnum
-from pathlib import Path
 
 import pytest
 
 from voicelat.turn.states import AGENT_MOVES, CALLER_MOVES, Agent, AgentMove, Caller, CallerMove
 
-ROOT = Path(__file__).parents[2]
 Moves = Mapping[tuple[StrEnum, StrEnum], StrEnum]
 
 both = pytest.mark.parametrize(
@@ -42,13 +38,3 @@ def test_every_move_is_legal_somewhere(
 ) -> None:
     assert {move for _, move in moves} == set(names)
     assert first in {state for state, _ in moves}
-
-
-def test_the_diagrams_in_the_docs_are_drawn_from_these_tables() -> None:
-    ran = subprocess.run(
-        [sys.executable, str(ROOT / "docs" / "generate_states.py"), "--check"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (ran.returncode, ran.stderr) == (0, "")

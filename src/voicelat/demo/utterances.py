@@ -15,8 +15,9 @@ from voicelat.errors import InvalidFile, UsageError
 
 __all__ = ["CONVERSATIONS", "Line", "Recordings", "recorded_script", "written_script"]
 
-PAUSE_MS: Final = 350
-"""The pause in the middle of a sentence: longer than the hangover, as people's are."""
+PAUSE_MS: Final = 250
+"""The pause in the middle of a sentence: longer than the hangover, so that the turn seems over
+and is re-opened."""
 
 JOIN_MS: Final = 700
 """Recordings are cut into utterances at pauses longer than this."""
@@ -40,22 +41,22 @@ CONVERSATIONS: Final[tuple[tuple[Line, ...], ...]] = (
         Line("What time do you open on Saturday?"),
         Line("I would like to book", after_pause="an appointment for Tuesday morning."),
         Line("How much does an oil change cost?"),
-        Line("Sorry, only the price please.", into_reply=True),
-        Line("Thank you very much, goodbye."),
+        Line("Only the price please.", into_reply=True),
+        Line("Thank you and goodbye."),
     ),
     (
-        Line("Hello, where are you located?"),
+        Line("Where are you located?"),
         Line("Can I talk to somebody", after_pause="about my last bill?"),
         Line("Do you work on electric cars?"),
-        Line("Wait, I mean hybrid cars.", into_reply=True),
-        Line("That is all, thank you."),
+        Line("I mean hybrid cars.", into_reply=True),
+        Line("That is all for today."),
     ),
     (
         Line("I need to cancel my appointment."),
         Line("It was on Thursday", after_pause="at two thirty in the afternoon."),
         Line("Can you call me back tomorrow?"),
-        Line("No, not tomorrow, on Friday.", into_reply=True),
-        Line("Great, thanks for your help."),
+        Line("Better on Friday afternoon.", into_reply=True),
+        Line("Thanks for your help."),
     ),
 )
 """Each has a question, a mid-sentence pause, and a barge-in."""

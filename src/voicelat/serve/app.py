@@ -37,6 +37,9 @@ __all__ = ["TwilioServer"]
 
 _LOG = logging.getLogger("voicelat.serve")
 
+_MAX_FORM = 65_536
+"""Bytes of a webhook's form. Twilio's have about 1000, and a stranger's are read into memory."""
+
 _FALLBACK_SAY = "Sorry, we have a technical problem. Please call again."
 _BUSY_SAY = "Sorry, all lines are busy. Please call again in a few minutes."
 
@@ -108,8 +111,11 @@ class TwilioServer:
         try:
             yield
         finally:
-            if self._recorder is not None and not self._recorder.close():
-                _LOG.error("turns were lost: %s", self._recorder.counts())
+            if self._recorder is not None:
+                self._recorder.close()
+                counts = self._recorder.counts()
+                if counts.dropped or counts.failed or counts.waiting:
+                    _LOG.error("turns were lost (%s): %s", self._recorder.last_error, counts)
             if self._deck is not None:
                 self._deck.close()
             await self._stack.aclose()
@@ -187,6 +193,10 @@ class TwilioServer:
         return None if redeemed else "the stream token is missing, old or used"
 
     async def _refuse_forged(self, request: Request) -> Response | None:
+        headers = request.headers
+        if "transfer-encoding" in headers or int(headers.get("content-length", 0)) > _MAX_FORM:
+            self._sockets["oversized webhook"] += 1
+            return JSONResponse({"error": "too large"}, status_code=413)
         token = self.config.auth_token
         if token is None:
             return None

@@ -15,7 +15,7 @@ import uvicorn
 from voicelat.errors import UsageError
 from voicelat.serve.app import TwilioServer
 
-__all__ = ["run"]
+__all__ = ["run", "uvicorn_config"]
 
 _LOG = logging.getLogger("voicelat.serve")
 
@@ -26,24 +26,27 @@ def run(server: TwilioServer, *, on_ready: Callable[[str], None] | None = None) 
     ``on_ready`` is called with the server's base URL once calls are taken. Raises UsageError
     when the address cannot be listened on, and what `Stack.warm` raises.
     """
-    config = server.config
-    listener = _listen(config.host, config.port)
-    settings = uvicorn.Config(
+    listener = _listen(server.config.host, server.config.port)
+    runner = _Uvicorn(uvicorn_config(server), server, on_ready)
+    runner.run(sockets=[listener])
+    if signal.SIGINT in runner.signals:
+        raise KeyboardInterrupt
+
+
+def uvicorn_config(server: TwilioServer) -> uvicorn.Config:
+    """How uvicorn must be set up, for a server that runs in somebody's own event loop."""
+    return uvicorn.Config(
         server.app,
         # Compressing base64 of mu-law costs time and saves nothing.
         ws="websockets-sansio",
         ws_per_message_deflate=False,
-        ws_max_size=config.max_message_bytes,
+        ws_max_size=server.config.max_message_bytes,
         http="h11",
         log_config=None,
         access_log=False,
         lifespan="on",
         timeout_graceful_shutdown=5,
     )
-    runner = _Uvicorn(settings, server, on_ready)
-    runner.run(sockets=[listener])
-    if signal.SIGINT in runner.signals:
-        raise KeyboardInterrupt
 
 
 class _Uvicorn(uvicorn.Server):

@@ -83,6 +83,11 @@ class AgentHalf:
         """The clauses of the last reply whose marks came back."""
         return " ".join(self._heard)
 
+    @property
+    def uncommitted(self) -> bool:
+        """Whether the live reply may not be sent yet, so that it can be another."""
+        return self.reply is not None and not self.reply.committed
+
     # -- what the caller's side wants ---------------------------------------------------------
 
     def speculate(self, draft: Draft, text: str, words: tuple[str, ...], now_ms: int) -> None:

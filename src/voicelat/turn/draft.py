@@ -99,18 +99,26 @@ class Draft:
         final: bool,
     ) -> None:
         """The caller's side is over, with these words; ``final``: all of them are."""
-        self.stamp("turn_end", now_ms)
         self.eou_reason = reason
-        self.text = words.text
-        self.fallback = not words.words
         if speech_end_ms is not None:
             self.stamp("speech_end", speech_end_ms)
-            if words.changed_ms is not None:
-                self.stt_lag_ms = words.changed_ms - speech_end_ms
+        self._act_on(words, speech_end_ms, now_ms)
         if final:
             self.clipped, self.final_text = False, self.text
         else:
             self.settled = words.closed
+
+    def correct(self, words: TurnText, speech_end_ms: int | None, now_ms: int) -> None:
+        """The final came in time to be acted on: only now is the text settled."""
+        self._act_on(words, speech_end_ms, now_ms)
+        self.clipped, self.final_text = False, self.text
+
+    def _act_on(self, words: TurnText, speech_end_ms: int | None, now_ms: int) -> None:
+        self.stamp("turn_end", now_ms)
+        self.text = words.text
+        self.fallback = not words.words
+        if speech_end_ms is not None and words.changed_ms is not None:
+            self.stt_lag_ms = words.changed_ms - speech_end_ms
 
     def forget_reply(self) -> None:
         """The reply in the making is dropped: its stamps say nothing about the next one."""

@@ -154,12 +154,19 @@ class Floor:
             self._late_text(text, final=final and self.agent.state is Agent.THINKING)
 
     def _late_text(self, text: str, *, final: bool) -> None:
-        """Words for a turn that is over already: too late to act on, not to be counted."""
+        """Words for a turn that is over already. Until the gate opens a final can still be
+        acted on: the reply is started over. After that it is only counted."""
         draft = self._draft
-        if final and draft is not None and draft.over and draft.turn > 0:
-            draft.settle_final(text, self.now_ms)
-        else:
+        if not final or draft is None or not draft.over or draft.turn == 0:
             self.dropped["late words"] += 1
+            return
+        draft.settle_final(text, self.now_ms)
+        if text and draft.clipped and self.agent.uncommitted:
+            words = self.caller.text
+            words.put(text, self.now_ms, final=True)
+            draft.correct(words, self.caller.speech_end_ms, self.now_ms)
+            self.agent.words_changed(draft, words.words)
+            self.agent.answer(draft, words.text, words.words, self.now_ms)
 
     def on_hint(self, probability: float) -> None:
         """An estimate that the turn is over, for the policy."""
