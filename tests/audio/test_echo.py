@@ -51,12 +51,12 @@ def test_audio_that_plays_later_makes_no_echo_yet() -> None:
     assert not guard.passes(1001, -50)
 
 
-def test_cleared_audio_makes_no_echo() -> None:
+def test_nothing_is_held_back_from_a_caller_who_has_taken_the_floor() -> None:
     guard = EchoGuard()
     guard.sent(0, noise(2000, -20))
-    guard.cleared(100)
     assert not guard.passes(110, -50)
-    assert guard.passes(100 + ECHO_WINDOW_MS, -50)
+    guard.forget()
+    assert guard.passes(110, -50)
 
 
 def test_the_margin_and_window_can_be_set() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from tests.engine.fakes import FOREVER, Ears, Voice, Wire, Words, tone
@@ -23,6 +24,7 @@ from voicelat.turn import events as on
 from voicelat.turn.config import TurnConfig
 from voicelat.twilio.messages import Clear, DtmfPressed, Mark, Media, OutMark, OutMedia, Stop
 
+_TURN = TurnConfig()
 _LOST = ProviderError("provider", "lost", "retry")
 
 
@@ -36,7 +38,7 @@ class _Talk:
         *,
         greeting: str = "",
         clock: Clock | None = None,
-        **turn: int,
+        turn: TurnConfig = _TURN,
     ) -> None:
         self.wire = Wire()
         self.ears = Ears()
@@ -46,7 +48,7 @@ class _Talk:
             Stack(self.ears, llm or Words("Sure."), tts or Voice()),
             self.wire,
             CallInfo(call_id="CA1", stream_sid="MZ1"),
-            TurnConfig(**turn, greeting=bool(greeting)),
+            replace(turn, greeting=bool(greeting)),
             EngineConfig(greeting=greeting),
             on_turn=self.records.append,
             tape=self.tape,
@@ -104,7 +106,7 @@ async def _talking(*args: object, **kwargs: object) -> AsyncGenerator[_Talk]:
 async def test_marks_leave_exactly_behind_the_audio_they_are_about() -> None:
     async with _talking(Words("Yes of course, ", "we are open.")) as talk:
         await talk.say("are you open")
-        await asyncio.sleep(3)
+        await asyncio.sleep(1)
         kinds = [
             m.name.split(".")[-1] if isinstance(m, OutMark) else "x" for _, m in talk.wire.sent
         ]
@@ -148,7 +150,7 @@ async def test_the_caller_who_stirs_before_the_first_sound_holds_the_reply() -> 
 
 @virtual_time
 async def test_nothing_is_sent_while_the_reply_is_held() -> None:
-    async with _talking(tts=Voice(any=0.4), min_utt_ms=100, onset_ms=2000) as talk:
+    async with _talking(tts=Voice(any=0.4), turn=TurnConfig(min_utt_ms=100, onset_ms=2000)) as talk:
         await talk.say("hello")
         talk.call.post(on.SpeechStarted(talk.now_ms))
         await asyncio.sleep(1.5)
@@ -178,7 +180,7 @@ async def test_a_reply_that_was_held_and_reopened_is_never_heard() -> None:
 @virtual_time
 async def test_a_speculative_reply_is_made_but_not_sent_before_its_time() -> None:
     words = Words("Sure.")
-    async with _talking(words, hangover_ms=800) as talk:
+    async with _talking(words, turn=TurnConfig(hangover_ms=800)) as talk:
         asked_ms = talk.now_ms + 500
         await talk.say("hello")
         assert len(words.prompts) == 1
@@ -190,7 +192,7 @@ async def test_a_speculative_reply_is_made_but_not_sent_before_its_time() -> Non
 @virtual_time
 async def test_a_speculative_reply_that_failed_is_tried_again() -> None:
     words = Words(_LOST)
-    async with _talking(words, hangover_ms=800) as talk:
+    async with _talking(words, turn=TurnConfig(hangover_ms=800)) as talk:
         await talk.say("hello")
         words.script = ("Sure.",)
         await asyncio.sleep(2)
@@ -202,7 +204,7 @@ async def test_a_speculative_reply_that_failed_is_tried_again() -> None:
 @virtual_time
 async def test_a_changed_text_makes_another_reply() -> None:
     words = Words("Sure.")
-    async with _talking(words, hangover_ms=800) as talk:
+    async with _talking(words, turn=TurnConfig(hangover_ms=800)) as talk:
         await talk.say("one")
         talk.ears.streams[-1].tell(Transcript("two", final=True))
         await asyncio.sleep(2)
@@ -249,7 +251,9 @@ async def test_what_twilio_says_reaches_the_machine() -> None:
 
 @virtual_time
 async def test_a_greeting_that_never_comes_does_not_keep_the_caller_waiting_for_ever() -> None:
-    async with _talking(tts=Voice(hello=FOREVER), greeting="Hello.", reply_timeout_ms=3000) as talk:
+    async with _talking(
+        tts=Voice(hello=FOREVER), greeting="Hello.", turn=TurnConfig(reply_timeout_ms=3000)
+    ) as talk:
         await asyncio.sleep(3)
         await talk.say("anybody there")
         await asyncio.sleep(1)

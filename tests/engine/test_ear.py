@@ -113,9 +113,18 @@ def test_a_caller_who_speaks_over_the_echo_is_heard() -> None:
     assert [edge.active for edge in edges] == [True]
 
 
-def test_what_was_cleared_leaves_no_echo() -> None:
+def test_a_voice_that_has_proved_to_be_one_keeps_its_quiet_sounds() -> None:
+    ear = Ear(EnergyVad())
+    ear.echo.sent(0, tone(1000, amplitude=8000))
+    loud, quiet = tone(200, amplitude=6000), tone(300, amplitude=500)
+    edges = _hear(ear, silence(200) + loud + quiet + silence(200))
+    assert [edge.active for edge in edges] == [True, False]
+    assert abs(edges[1].at_ms - 700) <= 20, "the quiet end of the voice belongs to it"
+
+
+def test_a_caller_who_has_taken_the_floor_is_heard_however_quiet() -> None:
     ear = Ear(EnergyVad())
     ear.echo.sent(0, tone(5000, amplitude=8000))
-    ear.echo.cleared(100)
+    ear.echo.forget()
     quiet = tone(400, amplitude=500)
-    assert len(_hear(ear, silence(200) + quiet, media_ms=800)) == 1
+    assert len(_hear(ear, silence(200) + quiet)) == 1

@@ -194,10 +194,12 @@ def test_a_secret_of_the_wrong_type_is_not_shown_in_the_error(tmp_path: Path) ->
     assert "424242" not in str(caught.value)
 
 
-def test_the_settings_in_force_leave_out_what_is_not_set(tmp_path: Path) -> None:
-    in_force = load(environ={"PORT": "1"}, folder=tmp_path).in_force()
-    assert in_force["PORT"] == 1
-    assert "RECORD_DIR" not in in_force
+def test_the_settings_in_force_are_those_that_can_change_a_turn(tmp_path: Path) -> None:
+    environ = {"VAD_HANGOVER_MS": "200", "PORT": "1", "RECORD_DIR": "/private"}
+    in_force = load(environ=environ, folder=tmp_path).in_force()
+    assert in_force["VAD_HANGOVER_MS"] == 200
+    assert in_force["SPEAK_GATE_MS"] == load(environ={}, folder=tmp_path).speak_gate_ms
+    assert {"PORT", "RECORD_DIR", "OPENAI_MODEL"}.isdisjoint(in_force)
 
 
 def test_the_turn_gets_its_settings_in_milliseconds() -> None:

@@ -46,10 +46,10 @@ class EchoGuard:
             if level > AUDIBLE_DBFS:
                 self._loud.append((at_ms + n * FRAME_MS, level))
 
-    def cleared(self, at_ms: int) -> None:
-        """What was to play from ``at_ms`` on never will."""
-        while self._loud and self._loud[-1][0] >= at_ms:
-            self._loud.pop()
+    def forget(self) -> None:
+        """The caller has taken the floor: what of us still echoes can interrupt nobody, and a
+        guard would only swallow the quiet sounds of the interruption."""
+        self._loud.clear()
 
     def passes(self, at_ms: int, level_dbfs: float) -> bool:
         """Whether sound of this level at ``at_ms`` cannot be mere echo.

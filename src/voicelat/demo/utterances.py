@@ -39,9 +39,9 @@ class Line:
 CONVERSATIONS: Final[tuple[tuple[Line, ...], ...]] = (
     (
         Line("What time do you open on Saturday?"),
-        Line("I would like to book", after_pause="an appointment for Tuesday morning."),
+        Line("Is it possible", after_pause="to come in on Tuesday morning?"),
         Line("How much does an oil change cost?"),
-        Line("Only the price please.", into_reply=True),
+        Line("What about winter tires?", into_reply=True),
         Line("Thank you and goodbye."),
     ),
     (

@@ -325,7 +325,7 @@ class Call:
             self._tape.agent(at_ms, audio)
 
     def _on_clear(self, at_ms: int) -> None:
-        self.ear.echo.cleared(at_ms)
+        self.ear.echo.forget()
         if self._tape is not None:
             self._tape.cleared(at_ms)
 

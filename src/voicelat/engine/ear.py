@@ -55,6 +55,7 @@ class Ear:
         """Sound that was taken for echo."""
         self.implausible = 0
         """Messages whose timestamp could not be: their audio was taken to follow the last."""
+        self._speech = False
         self._segmenter = SpeechSegmenter(detector)
         self._clock = MediaClock()
         self._next_media_ms = 0
@@ -72,9 +73,12 @@ class Ear:
             media_ms = self._next_media_ms
         self._next_media_ms = media_ms + length_ms
         at_ms = self._clock.to_call(media_ms, length_ms, now_ms)
-        if not self.echo.passes(at_ms, level_dbfs(audio)):
+        # A voice that has proved to be one keeps its quiet sounds.
+        if not self._speech and not self.echo.passes(at_ms, level_dbfs(audio)):
             self.echo_ms += length_ms
             audio = bytes([SILENCE]) * len(audio)
         edges = self._segmenter.push(audio, at_ms)
+        if edges:
+            self._speech = edges[-1].active
         # Audio that is early for the smoothed lag ends a moment after now.
         return at_ms, [replace(edge, at_ms=min(edge.at_ms, now_ms)) for edge in edges]

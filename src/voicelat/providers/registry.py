@@ -7,9 +7,11 @@ is called without arguments.
 from __future__ import annotations
 
 import importlib
+import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from voicelat.audio.vad import EnergyVad, VoiceDetector
 from voicelat.errors import UsageError
@@ -25,6 +27,8 @@ __all__ = [
 ]
 
 Role = Literal["stt", "llm", "tts"]
+
+_IMPORTABLE: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,16 +113,20 @@ def _simulated(name: str) -> str | None:
 
 def _imported(role: Role, name: str) -> Any:
     """``package.module:Class``, made without arguments."""
-    module, colon, attribute = name.partition(":")
-    if not colon or not attribute:
+    if not _IMPORTABLE.fullmatch(name):
         raise UsageError(
             f"no {role} provider {name!r}: use local, openai (llm), simulated:PROFILE "
             "or package.module:Class"
         )
+    here = f"{role} provider {name!r}"
+    module, _, attribute = name.partition(":")
     try:
         made = getattr(importlib.import_module(module), attribute)
+        inspect.signature(made).bind()
     except ImportError as error:
-        raise UsageError(f"{role} provider {name!r}: {error}") from None
+        raise UsageError(f"{here}: {error}") from None
     except AttributeError:
-        raise UsageError(f"{role} provider {name!r}: {module} has no {attribute}") from None
+        raise UsageError(f"{here}: {module} has no {attribute}") from None
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{here} cannot be called without arguments: {error}") from None
     return made()

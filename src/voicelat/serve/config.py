@@ -37,7 +37,7 @@ class ServeConfig:
 
     def check(self) -> None:
         """Raises UsageError when the server would be open to everybody unintentionally."""
-        if self.auth_token is None and not self.insecure and not _is_loopback(self.host):
+        if not self.auth_token and not self.insecure and not _is_loopback(self.host):
             raise UsageError(
                 f"refusing to listen on {self.host} without TWILIO_AUTH_TOKEN: set it, or pass "
                 "--insecure if everybody may call"

@@ -24,6 +24,29 @@ __all__ = ["Settings", "load"]
 
 MASK: Final = "********"
 
+_CHANGE_A_TURN: Final = (
+    "STT_PARTIAL_DEBOUNCE_MS",
+    "STT_TIMEOUT_MS",
+    "VAD_HANGOVER_MS",
+    "MIN_UTT_SEC",
+    "SPEAK_GATE_MS",
+    "SPECULATE",
+    "SPECULATION_MAX",
+    "BARGE_IN_ONSET_MS",
+    "REPLY_TIMEOUT_MS",
+    "SEND_LEAD_MS",
+    "AI_MAX_WORDS_FIRST_REPLY",
+    "TTS_RATE",
+    "TTS_PITCH",
+    "TTS_PREWARM",
+    "SPEECH_LANGUAGE",
+    "VAD",
+    "OPENAI_MODEL",
+    "ASYNC_LOG_QUEUE",
+    "DEBUG",
+)
+"""The providers are in the record already; addresses, paths and secrets stay out of it."""
+
 
 class Settings(Values, frozen=True, kw_only=True):
     """Every value, and where it came from. Made by `load`; the defaults alone by `Settings()`."""
@@ -68,12 +91,9 @@ class Settings(Values, frozen=True, kw_only=True):
         return {"schema": 1, "settings": settings, "warnings": list(self.warnings)}
 
     def in_force(self) -> dict[str, bool | int | float | str]:
-        """What a turn's record says about its settings: all that are set, but no secret."""
-        return {
-            s.name: value
-            for s in SETTINGS
-            if not s.secret and (value := self.value(s.name)) is not None
-        }
+        """What a turn's record says about its settings: those that can change a turn."""
+        found = ((name, self.value(name)) for name in _CHANGE_A_TURN)
+        return {name: value for name, value in found if value is not None}
 
     def turn(self) -> TurnConfig:
         """What the turn's machine needs to know."""
