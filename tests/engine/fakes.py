@@ -178,6 +178,8 @@ class Wire:
         """Whether sending fails, without anybody having said goodbye."""
         self.stuck = False
         """Whether sending and closing wait for ever."""
+        self.delay_s = 0.0
+        """How long sending takes."""
         self._inbox: asyncio.Queue[str | bytes | None] = asyncio.Queue()
 
     def deliver(self, *messages: InboundMessage | str | bytes) -> None:
@@ -196,6 +198,8 @@ class Wire:
     async def send(self, text: str) -> None:
         if self.stuck:
             await asyncio.Event().wait()
+        if self.delay_s:
+            await asyncio.sleep(self.delay_s)
         if self.closed or self.broken:
             raise ConnectError("the wire is cut")
         now_ms = round(asyncio.get_running_loop().time() * 1000)

@@ -162,6 +162,20 @@ async def test_nothing_is_sent_while_the_reply_is_held() -> None:
 
 
 @virtual_time
+async def test_a_frame_already_on_its_way_is_all_that_leaves_during_a_hold() -> None:
+    async with _talking(turn=TurnConfig(onset_ms=1000)) as talk:
+        talk.wire.delay_s = 0.1
+        await talk.say("hello")
+        await talk.blip(350)
+        assert len(talk.media_ms) == 1
+        talk.wire.delay_s = 0.0
+        await asyncio.sleep(1)
+        assert len(talk.media_ms) == 5
+        talk.echo_marks()
+        assert [record.outcome for record in talk.records] == ["answered"]
+
+
+@virtual_time
 async def test_a_reply_that_was_held_and_reopened_is_never_heard() -> None:
     async with _talking(tts=Voice(any=0.4)) as talk:
         await talk.say("hello")
@@ -250,11 +264,12 @@ async def test_what_twilio_says_reaches_the_machine() -> None:
 
 
 @virtual_time
-async def test_a_greeting_that_never_comes_does_not_keep_the_caller_waiting_for_ever() -> None:
-    async with _talking(
-        tts=Voice(hello=FOREVER), greeting="Hello.", turn=TurnConfig(reply_timeout_ms=3000)
-    ) as talk:
+async def test_a_greeting_that_never_comes_is_given_up_in_time() -> None:
+    turn = TurnConfig(reply_timeout_ms=3000)
+    async with _talking(tts=Voice(hello=FOREVER), greeting="Hello.", turn=turn) as talk:
+        assert talk.call.machine.live_reply == (0, 0)
         await asyncio.sleep(3)
+        assert talk.call.machine.live_reply is None
         await talk.say("anybody there")
         await asyncio.sleep(1)
         talk.echo_marks()

@@ -89,6 +89,13 @@ def test_without_timestamps_audio_follows_the_audio_before() -> None:
     assert begins == [0, 20, 40, 60]
 
 
+def test_a_timestamp_that_cannot_be_is_counted_and_its_audio_follows_the_last() -> None:
+    ear = Ear(EnergyVad())
+    begins = [ear.hear(silence(20), at, 20 * n)[0] for n, at in enumerate((0, 10**7, 40), start=1)]
+    assert begins == [0, 20, 40]
+    assert ear.implausible == 1
+
+
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 200)), min_size=1, max_size=60))
 def test_no_edge_is_later_than_now(messages: list[tuple[bool, int]]) -> None:
     ear = Ear(EnergyVad())

@@ -52,8 +52,8 @@ class _Line:
 
 
 @asynccontextmanager
-async def _running(wire: Wire | None = None) -> AsyncGenerator[_Line]:
-    line = _Line(wire or Wire())
+async def _running() -> AsyncGenerator[_Line]:
+    line = _Line(Wire())
     task = asyncio.create_task(line.playout.run())
     await asyncio.sleep(0)
     yield line
@@ -87,12 +87,8 @@ async def test_no_frame_leaves_more_than_the_lead_before_its_time() -> None:
 
 @virtual_time
 async def test_a_late_wake_up_delays_no_later_frame() -> None:
-    class Slow(Wire):
-        async def send(self, text: str) -> None:
-            await asyncio.sleep(0.013)
-            await super().send(text)
-
-    async with _running(Slow()) as line:
+    async with _running() as line:
+        line.wire.delay_s = 0.013
         line.playout.queue(tone(4000))
         await asyncio.sleep(5)
         assert line.frames[-1][0] <= line.played[-1][0] - LEAD_MS + 26
@@ -197,12 +193,8 @@ async def test_a_clear_when_everything_was_played_takes_nothing_back() -> None:
 
 @virtual_time
 async def test_a_frame_on_its_way_at_a_clear_counts_as_taken_back() -> None:
-    class Slow(Wire):
-        async def send(self, text: str) -> None:
-            await asyncio.sleep(0.05)
-            await super().send(text)
-
-    async with _running(Slow()) as line:
+    async with _running() as line:
+        line.wire.delay_s = 0.05
         line.playout.queue(tone(1000))
         await asyncio.sleep(0.110)
         line.playout.clear()

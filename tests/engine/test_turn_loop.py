@@ -25,14 +25,6 @@ def _frame(n: int, audio: bytes = tone(20)) -> Media:
     return Media(_SID, audio, sequence=n + 2, chunk=n + 1, timestamp_ms=n * 20)
 
 
-async def _started(desk: Desk, wire: Wire) -> asyncio.Task[CallSummary]:
-    """A call that has begun, on a wire without a caller."""
-    wire.deliver(*_START)
-    running = asyncio.create_task(desk.loop.run(wire), name="run")
-    await asyncio.sleep(0.1)
-    return running
-
-
 # -- conversations ----------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -148,6 +149,19 @@ async def test_voice_that_comes_back_takes_the_final_back() -> None:
     await listening
     finals = [t.text for _, t in heard if t.final]
     assert [len(text.split()) for text in finals] == [4]
+
+
+@virtual_time
+async def test_no_partial_comes_behind_its_final() -> None:
+    slow = replace(_INSTANT, stt_partial=Latency(2000, 2000, "a test"))
+    stream = await SimulatedStt(slow).open("en-US")
+    heard: list[tuple[int, Transcript]] = []
+    listening = asyncio.create_task(_until_closed(stream, heard))
+    await _speak(stream, 800)
+    await asyncio.sleep(10)
+    await stream.aclose()
+    await listening
+    assert [t.final for _, t in heard] == [True]
 
 
 @virtual_time

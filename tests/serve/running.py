@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
@@ -54,6 +53,8 @@ QUIET = EngineConfig(greeting="", max_reply_words=1)
 INSTANT = ("--profile", "instant", "--set", "VAD=energy", "--set", "GREETING=")
 """Options of ``voicelat serve`` for the same."""
 
+VERB = ("-m", "voicelat", "serve")
+
 _PATIENCE_S = 20.0
 """Only a broken server comes near it."""
 
@@ -67,7 +68,9 @@ def instant_stack() -> Stack:
 async def until(holds: Callable[[], Awaitable[bool]]) -> None:
     """Look every 10 ms: a server in another process has nothing to wait on."""
     async with asyncio.timeout(_PATIENCE_S):
-        while not await holds():
+        while True:
+            if await holds():
+                return
             await asyncio.sleep(0.01)
 
 
@@ -133,10 +136,13 @@ class _Uvicorn(uvicorn.Server):
 
 @asynccontextmanager
 async def serving(
-    *, stack: Stack | None = None, engine: EngineConfig = QUIET, **config: Any
+    config: ServeConfig | None = None,
+    *,
+    stack: Stack | None = None,
+    engine: EngineConfig = QUIET,
 ) -> AsyncIterator[Inside]:
-    """Serve on a free loopback port; ``config`` is that of `ServeConfig`."""
-    server = TwilioServer(stack or instant_stack(), ServeConfig(port=0, **config), engine=engine)
+    """Serve on a free loopback port."""
+    server = TwilioServer(stack or instant_stack(), config or ServeConfig(), engine=engine)
     runner = _Uvicorn(uvicorn_config(server))
     listener = socket.create_server(("127.0.0.1", 0))
     running = asyncio.create_task(runner.serve(sockets=[listener]))
@@ -171,14 +177,15 @@ class ServerProcess(Running):
 async def spawned(
     folder: Path,
     *options: str,
-    env: Mapping[str, str] | None = None,
+    program: Sequence[str] = VERB,
     before: Callable[[], None] | None = None,
 ) -> AsyncIterator[ServerProcess]:
-    """``python -m voicelat serve --port 0 --json`` with ``options``, in ``folder``.
+    """Run ``program`` with ``options`` in ``folder`` on a free port, until it says where.
 
     ``before`` runs in the new process before the server does.
     """
-    process = await start(folder, ("--port", "0", "--json", *options), env, before)
+    options = ("--port", "0", "--json", *options)
+    process = await start(folder, options, program=program, before=before)
     try:
         assert process.stdout is not None
         line = await asyncio.wait_for(process.stdout.readline(), _PATIENCE_S)
@@ -197,14 +204,16 @@ async def spawned(
 async def start(
     folder: Path,
     options: Sequence[str],
+    *,
+    program: Sequence[str] = VERB,
     env: Mapping[str, str] | None = None,
     before: Callable[[], None] | None = None,
 ) -> Process:
     """The bare process of `spawned`."""
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "voicelat", "serve", *options),
+        *(sys.executable, *program, *options),
         cwd=folder,
-        env={**os.environ, **(env or {})},
+        env={**os.environ, "TWILIO_AUTH_TOKEN": "", **(env or {})},
         stdout=PIPE,
         stderr=PIPE,
         preexec_fn=before,

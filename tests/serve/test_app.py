@@ -24,7 +24,7 @@ from voicelat.serve.config import ServeConfig
 SECRET = "12345"
 PUBLIC = "https://bot.example"
 CALL = {"CallSid": "CA1", "From": "+14158675309", "To": "+18005551212"}
-SIGNED = {"auth_token": SECRET, "public_base_url": PUBLIC}
+SIGNED = ServeConfig(auth_token=SECRET, public_base_url=PUBLIC)
 LONG_CALL: Script = [Say(QUESTION), Silence(60_000)]
 
 
@@ -54,7 +54,7 @@ def stream(response: httpx.Response) -> ET.Element:
 
 
 async def test_a_call_is_answered_with_a_stream_and_a_safety_net() -> None:
-    async with serving(**SIGNED) as server:
+    async with serving(SIGNED) as server:
         answer = await post(server, "/voice", CALL)
     assert stream(answer).get("url") == "wss://bot.example/media"
     assert stream(answer).get("statusCallback") == "https://bot.example/stream-status"
@@ -62,7 +62,7 @@ async def test_a_call_is_answered_with_a_stream_and_a_safety_net() -> None:
 
 
 async def test_each_call_gets_a_token_of_its_own() -> None:
-    async with serving(**SIGNED) as server:
+    async with serving(SIGNED) as server:
         answers = [await post(server, "/voice", CALL) for _ in range(2)]
     tokens = {p.get("value") for answer in answers for p in stream(answer).iter("Parameter")}
     assert [p.get("name") for p in stream(answers[0])] == ["token"]
@@ -78,7 +78,7 @@ async def test_without_a_token_of_twilios_the_stream_may_be_unencrypted() -> Non
 async def test_with_one_it_may_not_and_the_caller_hears_an_apology(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async with serving(auth_token=SECRET) as server:
+    async with serving(ServeConfig(auth_token=SECRET)) as server:
         made = RequestValidator(SECRET).compute_signature(f"{server.url}/voice", CALL)
         headers = {"X-Twilio-Signature": made}
         answer = await server.http.post("/voice", data=CALL, headers=headers)
@@ -87,7 +87,8 @@ async def test_with_one_it_may_not_and_the_caller_hears_an_apology(
 
 
 async def test_a_base_url_may_end_with_a_slash() -> None:
-    async with serving(auth_token=SECRET, public_base_url=f"{PUBLIC}/") as server:
+    config = ServeConfig(auth_token=SECRET, public_base_url=f"{PUBLIC}/")
+    async with serving(config) as server:
         answer = await post(server, "/voice", CALL)
     assert stream(answer).get("url") == "wss://bot.example/media"
 
@@ -105,7 +106,7 @@ async def test_a_base_url_may_end_with_a_slash() -> None:
     ],
 )
 async def test_a_forged_webhook_is_refused_and_counted(path: str, headers: dict[str, str]) -> None:
-    async with serving(**SIGNED) as server:
+    async with serving(SIGNED) as server:
         answer = await server.http.post(path, data=CALL, headers=headers)
         assert answer.status_code == 403
         assert "token" not in answer.text
@@ -115,7 +116,7 @@ async def test_a_forged_webhook_is_refused_and_counted(path: str, headers: dict[
 async def test_a_query_and_a_repeated_field_are_signed_too() -> None:
     form = {**CALL, "Media": ["a", "b"]}
     sent = FormData([*CALL.items(), ("Media", "a"), ("Media", "b")])
-    async with serving(**SIGNED) as server:
+    async with serving(SIGNED) as server:
         headers = signature("/voice?tenant=7", sent)
         answer = await server.http.post("/voice?tenant=7", data=form, headers=headers)
         assert answer.status_code == 200
@@ -149,7 +150,7 @@ async def test_stream_errors_are_logged_and_counted(caplog: pytest.LogCaptureFix
     failed = {"StreamEvent": "stream-error", "StreamSid": "MZ1", "StreamError": "31920 no socket"}
     strange = {"StreamEvent": "stream-danced\n", "StreamSid": "MZ1"}
     caplog.set_level(logging.INFO, "voicelat.serve")
-    async with serving(**SIGNED) as server:
+    async with serving(SIGNED) as server:
         for form in (started, failed, failed, strange):
             assert (await post(server, "/stream-status", form)).status_code == 204
         assert await server.events("status stream-started") == 1
@@ -161,7 +162,7 @@ async def test_stream_errors_are_logged_and_counted(caplog: pytest.LogCaptureFix
 
 
 async def test_when_all_lines_are_busy_the_caller_is_told() -> None:
-    async with serving(max_calls=1) as server:
+    async with serving(ServeConfig(max_calls=1)) as server:
         call = asyncio.create_task(place_call(server.media, LONG_CALL))
         await until(server.taken)
         answer = twiml(await server.http.post("/voice", data=CALL))

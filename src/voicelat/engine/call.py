@@ -115,7 +115,6 @@ class Call:
         if turn.greeting:
             self._begin_reply(0, 0, engine.greeting)
             self._open_reply(0, 0)
-        self._arm_timer()
 
     # -- what comes in ------------------------------------------------------------------------
 

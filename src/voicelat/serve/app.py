@@ -157,7 +157,7 @@ class TwilioServer:
         form = await request.form()
         event, error = form.get("StreamEvent"), form.get("StreamError")
         level = logging.ERROR if error else logging.INFO
-        _LOG.log(level, "stream %s: %s %s", form.get("StreamSid"), event, error or "")
+        _LOG.log(level, "stream %r: %r %r", form.get("StreamSid"), event, error or "")
         self._sockets[f"status {event}" if event in _STREAM_EVENTS else "status unknown"] += 1
         return Response(status_code=204)
 
@@ -172,8 +172,11 @@ class TwilioServer:
             await socket.close(1013, "busy")
             return
         await socket.accept()
-        summary = await self.loop.run(AsgiTransport(socket))
+        transport = AsgiTransport(socket)
+        summary = await self.loop.run(transport)
         self._sockets[summary.why] += 1
+        if transport.close_code in _CUT_OFF:
+            self._sockets[_CUT_OFF[transport.close_code]] += 1
         if summary.call_id is None:
             _LOG.warning("a media socket came to no call: %s", summary.why)
         for reason, count in summary.drops.items():
@@ -261,6 +264,12 @@ class TwilioServer:
         return families
 
 
+_CUT_OFF = {
+    1002: "cut off: broken frames",
+    1007: "cut off: text that is not UTF-8",
+    1009: "cut off: message too long",
+}
+"""Close codes (RFC 6455) with which uvicorn ends a socket whose peer broke the rules."""
 _STREAM_EVENTS = frozenset({"stream-started", "stream-stopped", "stream-error"})
 
 

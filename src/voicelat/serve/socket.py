@@ -20,11 +20,14 @@ class AsgiTransport:
 
     def __init__(self, socket: WebSocket) -> None:
         self._socket = socket
+        self.close_code: int | None = None
+        """Of RFC 6455, whoever closed; None while the socket is open."""
 
     async def receive(self) -> str | bytes | None:
         """See `Transport`."""
         message = await self._socket.receive()
         if message["type"] == "websocket.disconnect":
+            self.close_code = message.get("code")
             return None
         text: str | bytes | None = message.get("text")
         return text if text is not None else message.get("bytes", b"")
