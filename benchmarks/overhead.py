@@ -92,6 +92,7 @@ async def run(vad: str, sizes: list[int], questions: int, folder: Path) -> list[
         "LOG_LEVEL": "WARNING",
         "MAX_CALLS": str(max(sizes)),
         "VAD_HANGOVER_MS": str(HANGOVER_MS),
+        "SPEAK_GATE_MS": "0",
         "AI_MAX_WORDS_FIRST_REPLY": "1",
         **{f"{role}_PROVIDER": "simulated:instant" for role in ("STT", "LLM", "TTS")},
     }

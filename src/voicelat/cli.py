@@ -68,6 +68,13 @@ app = typer.Typer(
 _PROVIDERS = "local, openai (model only), simulated:PROFILE or package.module:Class"
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead.")]
+Stt = Annotated[str | None, typer.Option(help=f"Speech to text: {_PROVIDERS}.")]
+Llm = Annotated[str | None, typer.Option(help=f"Language model: {_PROVIDERS}.")]
+Tts = Annotated[str | None, typer.Option(help=f"Text to speech: {_PROVIDERS}.")]
+ProfileName = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="All three simulated, with the latencies of a stack."),
+]
 Gates = Annotated[
     str,
     typer.Option(
@@ -98,57 +105,66 @@ def voicelat(
 
 @app.command(
     epilog=_examples(
-        "voicelat settings",
-        "voicelat settings --set VAD_HANGOVER_MS=200",
-        "voicelat settings --json | jq '.settings[] | select(.source != \"default\")'",
+        "voicelat demo",
+        "voicelat demo --calls 10 --callers 3 --out demo/",
+        "voicelat demo --utterances recordings/ --json",
+        "voicelat demo --profile google-openai-google --set VAD_HANGOVER_MS=300",
+        "voicelat demo --gate total_p95=1200",
     )
 )
-def settings(sets: Sets = None, as_json: AsJson = False) -> None:
-    """Show every setting, its value, where the value came from, and what it means."""
-    from voicelat.settings import SETTINGS
-
-    loaded = _settings(sets)
-    if as_json:
-        _print_json(loaded.described())
-        return
-    from rich.table import Table
-
-    table = Table("setting", "value", "from", "meaning", box=None, pad_edge=False)
-    for setting in SETTINGS:
-        value = setting.written(loaded.shown(setting.name))
-        source = loaded.sources[setting.name]
-        style = None if source == "default" else "bold"
-        table.add_row(setting.name, value, source, setting.meaning, style=style)
-    _print(table)
-
-
-@app.command(
-    epilog=_examples(
-        "voicelat report turns.jsonl",
-        "voicelat report monday.jsonl tuesday.jsonl --from turn-start",
-        "voicelat report turns.jsonl --gate total_p95=3000,cutoffs=0",
-        "cat turns.jsonl | voicelat report - --json",
-    )
-)
-def report(
-    files: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="Files of turns; - is standard input.")
-    ],
+def demo(
+    calls: Annotated[
+        int | None, typer.Option(min=1, help="Calls in all.", show_default="as many as callers")
+    ] = None,
+    callers: Annotated[int, typer.Option(min=1, max=200, help="Calls at once.")] = 3,
+    utterances: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Callers speak the WAV files in here (any rate, codec)."),
+    ] = None,
+    turns: Annotated[int, typer.Option(min=1, help="Questions per call, with --utterances.")] = 5,
+    stt: Stt = None,
+    llm: Llm = None,
+    tts: Tts = None,
+    profile: ProfileName = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep turns, recordings and traces here.")
+    ] = None,
     gate: Gates = "",
-    view: Annotated[
-        Literal["speech-end", "turn-start"],
-        typer.Option("--from", help="Count the numbers from here."),
-    ] = "speech-end",
     sets: Sets = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say how long callers waited, why, and what to try: percentiles, targets, diagnosis."""
-    from voicelat.metrics.targets import parse_gate
-    from voicelat.report import report_files
+    """Hold a few simulated phone calls with the server and report how long callers wait."""
+    import asyncio
 
-    targets = _settings(sets).targets()
-    result = report_files(files, targets=targets, gates=parse_gate(gate), view=view)
-    _finish(result, as_json)
+    from voicelat.demo import DemoPlan, run_demo
+    from voicelat.metrics.targets import parse_gate
+    from voicelat.report.live import TurnTable
+
+    loaded = _settings(sets, _given(_providers(stt, llm, tts, profile)))
+    chosen = ("STT_PROVIDER", "LLM_PROVIDER", "TTS_PROVIDER", "VAD")
+    plan = DemoPlan(
+        calls=calls or callers,
+        callers=callers,
+        turns=turns,
+        utterances=utterances,
+        settings=dict(pair.split("=", 1) for pair in sets or ()),
+        providers={name: str(loaded.value(name)) for name in chosen},
+        targets=loaded.targets(),
+        gates=parse_gate(gate),
+        out=out,
+    )
+    console = _console(stderr=as_json)
+    table = TurnTable(console)
+    result = asyncio.run(
+        run_demo(
+            plan,
+            on_note=lambda note: console.print(note, style="dim"),
+            on_turn=lambda turn: table.add(turn.record, turn.heard_ms),
+        )
+    )
+    for line in result.complaints:
+        console.print(line, style="bold red")
+    _finish(result.report, as_json, code=130 if result.interrupted else 0)
 
 
 @app.command(
@@ -163,13 +179,10 @@ def report(
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0: any free one.")] = None,
-    stt: Annotated[str | None, typer.Option(help=f"Speech to text: {_PROVIDERS}.")] = None,
-    llm: Annotated[str | None, typer.Option(help=f"Language model: {_PROVIDERS}.")] = None,
-    tts: Annotated[str | None, typer.Option(help=f"Text to speech: {_PROVIDERS}.")] = None,
-    profile: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="All three simulated, with the latencies of a stack."),
-    ] = None,
+    stt: Stt = None,
+    llm: Llm = None,
+    tts: Tts = None,
+    profile: ProfileName = None,
     turns: Annotated[
         str | None, typer.Option(metavar="FILE", help="Append one JSON line per turn here.")
     ] = None,
@@ -211,69 +224,57 @@ def serve(
 
 @app.command(
     epilog=_examples(
-        "voicelat demo",
-        "voicelat demo --calls 10 --callers 3 --out demo/",
-        "voicelat demo --utterances recordings/ --json",
-        "voicelat demo --profile google-openai-google --set SPEAK_GATE_MS=400",
-        "voicelat demo --gate total_p95=1200",
+        "voicelat report turns.jsonl",
+        "voicelat report monday.jsonl tuesday.jsonl --from turn-start",
+        "voicelat report turns.jsonl --gate total_p95=3000,cutoffs=0",
+        "cat turns.jsonl | voicelat report - --json",
     )
 )
-def demo(
-    calls: Annotated[
-        int | None, typer.Option(min=1, help="Calls in all.", show_default="as many as callers")
-    ] = None,
-    callers: Annotated[int, typer.Option(min=1, max=200, help="Calls at once.")] = 3,
-    utterances: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Callers speak the WAV files in here (any rate, codec)."),
-    ] = None,
-    turns: Annotated[int, typer.Option(min=1, help="Questions per call, with --utterances.")] = 5,
-    stt: Annotated[str | None, typer.Option(help=f"Speech to text: {_PROVIDERS}.")] = None,
-    llm: Annotated[str | None, typer.Option(help=f"Language model: {_PROVIDERS}.")] = None,
-    tts: Annotated[str | None, typer.Option(help=f"Text to speech: {_PROVIDERS}.")] = None,
-    profile: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="All three simulated, with the latencies of a stack."),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep turns, recordings and traces here.")
-    ] = None,
+def report(
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="Files of turns; - is standard input.")
+    ],
     gate: Gates = "",
+    view: Annotated[
+        Literal["speech-end", "turn-start"],
+        typer.Option("--from", help="Count the numbers from here."),
+    ] = "speech-end",
     sets: Sets = None,
     as_json: AsJson = False,
 ) -> None:
-    """Hold a few simulated phone calls with the server and report how long callers wait."""
-    import asyncio
-
-    from voicelat.demo import DemoPlan, run_demo
+    """Say how long callers waited, why, and what to try: percentiles, targets, diagnosis."""
     from voicelat.metrics.targets import parse_gate
-    from voicelat.report.live import HEADER, turn_line
+    from voicelat.report import report_files
 
-    loaded = _settings(sets, _given(_providers(stt, llm, tts, profile)))
-    chosen = ("STT_PROVIDER", "LLM_PROVIDER", "TTS_PROVIDER", "VAD")
-    plan = DemoPlan(
-        calls=calls or callers,
-        callers=callers,
-        turns=turns,
-        utterances=utterances,
-        settings=dict(pair.split("=", 1) for pair in sets or ()),
-        providers={name: str(loaded.value(name)) for name in chosen},
-        targets=loaded.targets(),
-        gates=parse_gate(gate),
-        out=out,
+    targets = _settings(sets).targets()
+    result = report_files(files, targets=targets, gates=parse_gate(gate), view=view)
+    _finish(result, as_json)
+
+
+@app.command(
+    epilog=_examples(
+        "voicelat settings",
+        "voicelat settings --set VAD_HANGOVER_MS=200",
+        "voicelat settings --json | jq '.settings[] | select(.source != \"default\")'",
     )
-    console = _console(stderr=as_json)
-    console.print(HEADER)
-    result = asyncio.run(
-        run_demo(
-            plan,
-            on_note=lambda note: console.print(note, style="dim"),
-            on_turn=lambda t: console.print(turn_line(t.record, console.width, t.heard_ms)),
-        )
-    )
-    for line in result.complaints:
-        console.print(line, style="bold red")
-    _finish(result.report, as_json, code=130 if result.interrupted else 0)
+)
+def settings(sets: Sets = None, as_json: AsJson = False) -> None:
+    """Show every setting, its value, where the value came from, and what it means."""
+    from voicelat.settings import SETTINGS
+
+    loaded = _settings(sets)
+    if as_json:
+        _print_json(loaded.described())
+        return
+    from rich.table import Table
+
+    table = Table("setting", "value", "from", "meaning", box=None, pad_edge=False)
+    for setting in SETTINGS:
+        value = setting.written(loaded.shown(setting.name))
+        source = loaded.sources[setting.name]
+        style = None if source == "default" else "bold"
+        table.add_row(setting.name, value, source, setting.meaning, style=style)
+    _print(table)
 
 
 def _providers(

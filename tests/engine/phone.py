@@ -109,7 +109,7 @@ class Desk:
         )
         self.loop = TurnLoop(
             self.stack,
-            turn=turn,
+            turn=turn or TurnConfig(speak_gate_ms=0),
             engine=engine or EngineConfig(greeting=""),
             on_turn=self.records.append,
             tape=self._tape,

@@ -24,7 +24,7 @@ from voicelat.turn import events as on
 from voicelat.turn.config import TurnConfig
 from voicelat.twilio.messages import Clear, DtmfPressed, Mark, Media, OutMark, OutMedia, Stop
 
-_TURN = TurnConfig()
+_TURN = TurnConfig(speak_gate_ms=0)
 _LOST = ProviderError("provider", "lost", "retry")
 
 
@@ -150,7 +150,9 @@ async def test_the_caller_who_stirs_before_the_first_sound_holds_the_reply() -> 
 
 @virtual_time
 async def test_nothing_is_sent_while_the_reply_is_held() -> None:
-    async with _talking(tts=Voice(any=0.4), turn=TurnConfig(min_utt_ms=100, onset_ms=2000)) as talk:
+    async with _talking(
+        tts=Voice(any=0.4), turn=TurnConfig(min_utt_ms=100, onset_ms=2000, speak_gate_ms=0)
+    ) as talk:
         await talk.say("hello")
         talk.call.post(on.SpeechStarted(talk.now_ms))
         await asyncio.sleep(1.5)
@@ -163,7 +165,7 @@ async def test_nothing_is_sent_while_the_reply_is_held() -> None:
 
 @virtual_time
 async def test_a_frame_already_on_its_way_is_all_that_leaves_during_a_hold() -> None:
-    async with _talking(turn=TurnConfig(onset_ms=1000)) as talk:
+    async with _talking(turn=TurnConfig(onset_ms=1000, speak_gate_ms=0)) as talk:
         talk.wire.delay_s = 0.1
         await talk.say("hello")
         await talk.blip(350)
@@ -194,7 +196,7 @@ async def test_a_reply_that_was_held_and_reopened_is_never_heard() -> None:
 @virtual_time
 async def test_a_speculative_reply_is_made_but_not_sent_before_its_time() -> None:
     words = Words("Sure.")
-    async with _talking(words, turn=TurnConfig(hangover_ms=800)) as talk:
+    async with _talking(words, turn=TurnConfig(hangover_ms=800, speak_gate_ms=0)) as talk:
         asked_ms = talk.now_ms + 500
         await talk.say("hello")
         assert len(words.prompts) == 1
@@ -206,7 +208,7 @@ async def test_a_speculative_reply_is_made_but_not_sent_before_its_time() -> Non
 @virtual_time
 async def test_a_speculative_reply_that_failed_is_tried_again() -> None:
     words = Words(_LOST)
-    async with _talking(words, turn=TurnConfig(hangover_ms=800)) as talk:
+    async with _talking(words, turn=TurnConfig(hangover_ms=800, speak_gate_ms=0)) as talk:
         await talk.say("hello")
         words.script = ("Sure.",)
         await asyncio.sleep(2)
@@ -218,7 +220,7 @@ async def test_a_speculative_reply_that_failed_is_tried_again() -> None:
 @virtual_time
 async def test_a_changed_text_makes_another_reply() -> None:
     words = Words("Sure.")
-    async with _talking(words, turn=TurnConfig(hangover_ms=800)) as talk:
+    async with _talking(words, turn=TurnConfig(hangover_ms=800, speak_gate_ms=0)) as talk:
         await talk.say("one")
         talk.ears.streams[-1].tell(Transcript("two", final=True))
         await asyncio.sleep(2)

@@ -40,7 +40,7 @@ async def test_a_conversation_of_several_turns_is_recorded_turn_by_turn() -> Non
 
 @virtual_time
 async def test_with_providers_that_take_no_time_only_the_hangover_is_waited() -> None:
-    desk = Desk(turn=TurnConfig(hangover_ms=160))
+    desk = Desk(turn=TurnConfig(hangover_ms=160, speak_gate_ms=0))
     _, call = await desk.take(Phone(Silence(500), *_QUESTION * 3))
     for record, heard in zip(desk.records, call.heard, strict=True):
         assert record.TOTAL_LATENCY_MS == heard.v2v_ms == 160

@@ -29,6 +29,7 @@ from voicelat.providers.registry import text_to_speech as tts
 from voicelat.serve.app import TwilioServer
 from voicelat.serve.config import ServeConfig
 from voicelat.serve.server import uvicorn_config
+from voicelat.turn.config import TurnConfig
 
 __all__ = [
     "INSTANT",
@@ -50,8 +51,13 @@ QUESTION = encode(_NOISE.astype(np.int16))
 QUIET = EngineConfig(greeting="", max_reply_words=1)
 """The caller begins, and one word is the answer: 400 ms."""
 
-INSTANT = ("--profile", "instant", "--set", "VAD=energy", "--set", "GREETING=")
-"""Options of ``voicelat serve`` for the same."""
+NO_GATE = TurnConfig(speak_gate_ms=0)
+
+INSTANT = (
+    *("--profile", "instant", "--set", "VAD=energy"),
+    *("--set", "GREETING=", "--set", "SPEAK_GATE_MS=0"),
+)
+"""Options of ``voicelat serve`` for an answer as soon as the turn is over."""
 
 VERB = ("-m", "voicelat", "serve")
 
@@ -142,7 +148,8 @@ async def serving(
     engine: EngineConfig = QUIET,
 ) -> AsyncIterator[Inside]:
     """Serve on a free loopback port."""
-    server = TwilioServer(stack or instant_stack(), config or ServeConfig(), engine=engine)
+    config = config or ServeConfig()
+    server = TwilioServer(stack or instant_stack(), config, turn=NO_GATE, engine=engine)
     runner = _Uvicorn(uvicorn_config(server))
     listener = socket.create_server(("127.0.0.1", 0))
     running = asyncio.create_task(runner.serve(sockets=[listener]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import re
 import resource
@@ -11,18 +12,24 @@ import socket
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 from tests.serve.running import INSTANT, QUESTION, ServerProcess, spawned, start, until
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from voicelat.caller import CallResult, Say, Script, Silence, WaitForReply
+from voicelat.audio import mulaw
+from voicelat.audio.level import audible_span
+from voicelat.audio.mulaw import BYTES_PER_MS
+from voicelat.audio.wav import read
+from voicelat.caller import BargeIn, CallResult, Say, Script, Silence, WaitForReply
 from voicelat.loadtest.line import place_call
 from voicelat.metrics.turnsfile import read_turns
+from voicelat.turn.effects import ClearPlayout
 from voicelat.turn.trace import Trace, replay
 
 ROOT = Path(__file__).parents[2]
-QUESTIONS: Script = [Say(QUESTION), WaitForReply()]
+QUESTIONS: Script = [Say(QUESTION), WaitForReply(quiet_ms=100)]
 LONG_CALL: Script = [*QUESTIONS, Silence(60_000)]
 BRIEF = (*INSTANT, "--set", "AI_MAX_WORDS_FIRST_REPLY=1")
 LOST = "voicelat_recording_lost_total{File too large}"
@@ -52,6 +59,16 @@ async def drained(server: ServerProcess) -> None:
         return (await server.http.get("/healthz")).status_code == 503
 
     await until(drains)
+
+
+def only(folder: Path, kind: str) -> Path:
+    (path,) = folder.glob(f"*.{kind}")
+    return path
+
+
+def read_trace(path: Path) -> Trace:
+    with path.open("rb") as file:
+        return Trace.decode(file, path)
 
 
 def texts(path: Path) -> list[str]:
@@ -151,11 +168,38 @@ async def test_a_killed_server_has_lost_no_turn_older_than_a_flush(tmp_path: Pat
     assert result.ended == "closed"
     assert len(texts(turns)) >= 1
     assert turns.read_bytes().endswith(b"\n")
-    (path,) = record.glob("*.trace.jsonl")
-    with path.open("rb") as file:
-        trace = Trace.decode(file, path)
+    trace = read_trace(only(record, "trace.jsonl"))
     assert replay(trace) is None
     assert trace.steps[-1].at_ms > 1000
+
+
+async def test_a_recorded_call_is_heard_as_it_was_and_its_trace_replays(tmp_path: Path) -> None:
+    interruption = BargeIn(QUESTION, after_ms=300)
+    async with spawned(tmp_path, *INSTANT, "--record", "calls") as server:
+        result = await place_call(server.media, [Silence(300), Say(QUESTION), interruption])
+        server.send(signal.SIGTERM)
+        await server.ended()
+    wav, path = (only(tmp_path / "calls", kind) for kind in ("wav", "trace.jsonl"))
+    caller, agent = (mulaw.encode(channel) for channel in read(wav).channels)
+    first, second = result.heard
+    assert first.v2v_ms is not None
+    assert second.barge_stop_ms is not None
+    asked, answered = audible_span(caller[: 2000 * 8]), audible_span(agent)
+    assert asked is not None
+    assert answered is not None
+    # Two clocks, two processes: a frame of difference is what they may have.
+    question_ms = asked[0] // BYTES_PER_MS + len(QUESTION) // BYTES_PER_MS
+    assert abs(answered[0] // BYTES_PER_MS - question_ms - first.v2v_ms) <= 40
+
+    trace = read_trace(path)
+    assert not trace.torn
+    done = [effect for step in trace.steps for effect in step.effects or ()]
+    assert sum(isinstance(effect, ClearPlayout) for effect in done) == 1
+    assert replay(trace) is None
+    turn = dataclasses.replace(trace.header.turn, hangover_ms=trace.header.turn.hangover_ms + 1)
+    other = replay(Trace(msgspec.structs.replace(trace.header, turn=turn), trace.steps))
+    assert other is not None
+    assert other.recorded != other.replayed
 
 
 async def test_a_port_that_is_taken_is_one_line_and_exit_code_2(tmp_path: Path) -> None:

@@ -37,7 +37,9 @@ class Scenario:
     """One call. ``settings`` are those of `TurnConfig`; every method returns the scenario."""
 
     def __init__(self, policy: EndpointPolicy | None = None, **settings: Any) -> None:
-        self.machine = TurnMachine(TurnConfig(**settings), CALL, policy)
+        # Without a gate the effects of a scenario stand where its events are.
+        config = TurnConfig(**{"speak_gate_ms": 0, **settings})
+        self.machine = TurnMachine(config, CALL, policy)
         self.effects: list[tuple[int, do.Effect]] = []
         self.now_ms = 0
         self._echoed: set[str] = set()

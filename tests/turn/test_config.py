@@ -23,4 +23,4 @@ def test_a_negative_setting_is_refused_by_its_name(name: str) -> None:
 def test_the_defaults_of_the_four_settings_are_the_documented_ones() -> None:
     config = TurnConfig()
     assert (config.hangover_ms, config.debounce_ms, config.min_utt_ms) == (160, 60, 250)
-    assert (config.stt_timeout_ms, config.speak_gate_ms) == (240, 0)
+    assert (config.stt_timeout_ms, config.speak_gate_ms) == (240, 500)

@@ -103,9 +103,15 @@ async def run_demo(
     scripts = await _scripts(plan, providers, on_note)
     with _folder(plan.out) as folder:
         turns_file = folder / "turns.jsonl"
-        settings = {**plan.settings, **providers, "TURNS_FILE": str(turns_file)}
-        if plan.out is not None:
-            settings["RECORD_DIR"] = str(folder / "calls")
+        settings = {
+            **plan.settings,
+            **providers,
+            "TURNS_FILE": str(turns_file),
+            "RECORD_DIR": "" if plan.out is None else str(folder / "calls"),
+            # Our callers are not Twilio and sign nothing; the server is on loopback.
+            "TWILIO_AUTH_TOKEN": "",
+            "MAX_CALLS": str(plan.callers),
+        }
         async with running_server(folder, settings) as url:
             on_note(f"server at {url}, {plan.callers} callers at once, {plan.calls} calls")
             calls = _Calls(f"{url.replace('http', 'ws', 1)}/media", plan.callers)

@@ -95,9 +95,8 @@ class Playout:
         self.drop()
         self._urgent.append(encode_clear(self._stream_sid))
         now_ms = self._clock.now_ms()
-        if self._play_ms > now_ms:
-            self._play_ms = now_ms
-            self._on_clear(now_ms)
+        self._play_ms = min(self._play_ms, now_ms)
+        self._on_clear(now_ms)
         self._wake_up()
 
     def drop(self) -> None:

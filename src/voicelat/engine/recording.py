@@ -42,7 +42,9 @@ class TapeDeck:
     raises: what the disk does not take is counted in ``lost``, and the call goes on.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(
+        self, directory: Path, *, queue_size: int = QUEUE_SIZE, flush_s: float = FLUSH_S
+    ) -> None:
         try:
             directory.mkdir(0o700, parents=True, exist_ok=True)  # what callers said is theirs
         except OSError as error:
@@ -50,7 +52,8 @@ class TapeDeck:
         self.directory = directory
         self.lost: Counter[str] = Counter()
         """Jobs not done, by why: ``queue full``, or what the disk said."""
-        self._jobs: Queue[Callable[[], None] | None] = Queue(QUEUE_SIZE)
+        self._jobs: Queue[Callable[[], None] | None] = Queue(queue_size)
+        self._flush_s = flush_s
         self._open: set[CallTape] = set()
         self._thread = threading.Thread(target=self._work, name="voicelat-tapes", daemon=True)
         self._thread.start()
@@ -74,13 +77,13 @@ class TapeDeck:
         return True
 
     def _work(self) -> None:
-        flush_s = time.monotonic() + FLUSH_S
+        flush_s = time.monotonic() + self._flush_s
         while True:
             if time.monotonic() >= flush_s:
                 self._flush()
-                flush_s = time.monotonic() + FLUSH_S
+                flush_s = time.monotonic() + self._flush_s
             try:
-                job = self._jobs.get(timeout=FLUSH_S)
+                job = self._jobs.get(timeout=self._flush_s)
             except Empty:
                 continue
             if job is None:

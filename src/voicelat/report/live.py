@@ -5,12 +5,13 @@ from __future__ import annotations
 import unicodedata
 from typing import Final
 
+from rich.console import Console
 from rich.text import Text
 
 from voicelat.metrics.durations import duration
 from voicelat.metrics.record import TurnRecord
 
-__all__ = ["HEADER", "isolated", "turn_line"]
+__all__ = ["HEADER", "TurnTable", "isolated", "turn_line"]
 
 _COLUMNS: Final = (
     "{call:<7} {turn:>4} {first:>7} {final:>7} {tts:>7} {total:>7} {heard:>7} {eou:<8} {barge:<8}"
@@ -34,6 +35,21 @@ TOTAL_LATENCY_MS, what the caller measured, EOU_REASON, BARGE_IN_HIT."""
 
 _FIRST_STRONG_ISOLATE: Final = "\u2068"
 _POP_ISOLATE: Final = "\u2069"
+
+
+class TurnTable:
+    """Prints turns as they come, the heading before the first."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._begun = False
+
+    def add(self, record: TurnRecord, heard_ms: int | None = None) -> None:
+        """One more turn; see `turn_line`."""
+        if not self._begun:
+            self._console.print(HEADER, style="bold")
+            self._begun = True
+        self._console.print(turn_line(record, self._console.width, heard_ms))
 
 
 def turn_line(record: TurnRecord, width: int, heard_ms: int | None = None) -> Text:

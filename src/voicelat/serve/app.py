@@ -179,6 +179,8 @@ class TwilioServer:
             self._sockets[_CUT_OFF[transport.close_code]] += 1
         if summary.call_id is None:
             _LOG.warning("a media socket came to no call: %s", summary.why)
+        self._sockets["recogniser lost"] += len(summary.recogniser_errors)
+        self._sockets["broken inside"] += len(summary.errors)
         for reason, count in summary.drops.items():
             self._sockets[f"dropped: {reason}"] += count
 

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Final
-
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from voicelat.errors import ConnectError
 
 __all__ = ["AsgiTransport"]
-
-_CLOSE_TIMEOUT_S: Final = 2.0
-"""A peer that reads nothing would hold back the close for ever: uvicorn waits for its buffer."""
 
 
 class AsgiTransport:
@@ -36,9 +30,10 @@ class AsgiTransport:
         """See `Transport`."""
         try:
             await self._socket.send_text(text)
-        except (WebSocketDisconnect, RuntimeError) as error:
-            # Starlette raises RuntimeError for a send after the close it has already seen.
-            raise ConnectError(f"the media socket is closed: {error}") from None
+        except (WebSocketDisconnect, RuntimeError):
+            # Starlette raises RuntimeError for a send after the close it has already seen. Why
+            # is not ours to repeat: this becomes the label of a metric.
+            raise ConnectError("the media socket is closed") from None
 
     async def close(self) -> None:
         """See `Transport`."""
@@ -46,7 +41,6 @@ class AsgiTransport:
         if WebSocketState.DISCONNECTED in states:
             return
         try:
-            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-                await self._socket.close()
-        except (TimeoutError, WebSocketDisconnect, RuntimeError):
-            return  # closed from the other side in between, or never to be
+            await self._socket.close()
+        except (WebSocketDisconnect, RuntimeError):
+            return  # closed from the other side in between

@@ -67,7 +67,7 @@ class Values(Struct, frozen=True, kw_only=True):
     # When the agent works and speaks.
     speak_gate_ms: Annotated[
         int, _is("Silence before a reply may sound; 0: the hangover alone.", "ms", 0, 5000)
-    ] = 0
+    ] = 500
     speculate: Annotated[bool, _is("Start the reply before the turn is over.")] = True
     speculation_max: Annotated[int, _is("Speculative replies per turn.", "replies", 0, 20)] = 3
     barge_in_onset_ms: Annotated[

@@ -25,8 +25,10 @@ class TurnConfig:
     """Less voice than this is no utterance, unless the recogniser returned words."""
     stt_timeout_ms: int = 240
     """After the hangover, the longest wait for a final or a stable partial."""
-    speak_gate_ms: int = 0
-    """Silence since speech_end before the first audio may be sent. 0: the hangover alone."""
+    speak_gate_ms: int = 500
+    """Silence since speech_end before the first audio may be sent. 0: the hangover alone. A
+    stack that needs a second to answer never notices it; one that answers in 200 ms would cut
+    off a third of real callers in their pauses (`docs/turn.md`)."""
     speculate: bool = True
     """Start the reply on a stable partial, before the turn is over."""
     max_speculations: int = 3

@@ -51,13 +51,13 @@ class Trace(msgspec.Struct, frozen=True):
     @classmethod
     def decode(cls, lines: Iterable[bytes], source: object) -> Trace:
         """Read a trace's lines. Raises InvalidFile(source) that names the line at fault."""
-        rows = [line for line in lines if line.strip()]
+        rows = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
         if not rows:
             raise InvalidFile(source, "empty: a trace begins with a header line")
-        header = _decode(_HEADER, rows[0], source, 1)
+        header = _decode(_HEADER, rows[0][1], source, rows[0][0])
         steps: list[TraceStep] = []
-        for number, row in enumerate(rows[1:], 2):
-            if number == len(rows) and not row.endswith(b"\n"):
+        for number, row in rows[1:]:
+            if number == rows[-1][0] and not row.endswith(b"\n"):
                 return cls(header, steps, torn=True)
             steps.append(_decode(_STEP, row, source, number))
         return cls(header, steps)
