@@ -240,6 +240,14 @@ def test_a_call_that_ends_while_the_disk_hangs_is_closed_as_soon_as_it_does_not(
     deck.close()
 
 
+def test_a_disk_that_hangs_for_good_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    deck = TapeDeck(tmp_path, queue_size=1)
+    awake = hung(deck)
+    deck.tape(INFO, TurnConfig())
+    deck.close(timeout_s=0.01)
+    awake.set()
+
+
 def test_a_trace_is_on_disk_while_the_call_goes_on(tmp_path: Path) -> None:
     deck = TapeDeck(tmp_path, flush_s=0)
     tape = deck.tape(INFO, TurnConfig())

@@ -62,9 +62,10 @@ class TapeDeck:
         """Begin to keep a call."""
         return CallTape(self, info, turn)
 
-    def close(self, timeout_s: float = 5.0) -> None:
-        """Write what is queued and stop, within ``timeout_s``."""
-        self._jobs.put(None)
+    def close(self, timeout_s: float = 2.0) -> None:
+        """Write what is queued and stop. A disk that hangs is waited for ``timeout_s`` twice."""
+        with contextlib.suppress(Full):
+            self._jobs.put(None, timeout=timeout_s)
         self._thread.join(timeout_s)
 
     def do(self, job: Callable[[], None]) -> bool:

@@ -37,6 +37,8 @@ class ProviderOptions:
 
     tts_rate: float = 1.0
     """Times the voice's normal rate."""
+    tts_pitch: float = 0.0
+    """Semitones, where the voice can change it."""
     openai_api_key: str | None = None
     openai_base_url: str | None = None
     openai_model: str | None = None
@@ -46,7 +48,10 @@ class ProviderOptions:
     """Of simulated providers."""
 
 
-def speech_to_text(name: str, options: ProviderOptions) -> SpeechToText:
+_DEFAULTS: Final = ProviderOptions()
+
+
+def speech_to_text(name: str, options: ProviderOptions = _DEFAULTS) -> SpeechToText:
     """Ears by name. Raises UsageError for a name that is none, MissingExtra for a package."""
     if name == "local":
         from voicelat.providers.local.stt import MoonshineStt
@@ -60,7 +65,7 @@ def speech_to_text(name: str, options: ProviderOptions) -> SpeechToText:
     return made
 
 
-def language_model(name: str, options: ProviderOptions) -> LanguageModel:
+def language_model(name: str, options: ProviderOptions = _DEFAULTS) -> LanguageModel:
     """A responder by name. Raises UsageError, MissingExtra."""
     if name == "local":
         from voicelat.providers.receptionist import ScriptedReceptionist
@@ -83,12 +88,12 @@ def language_model(name: str, options: ProviderOptions) -> LanguageModel:
     return made
 
 
-def text_to_speech(name: str, options: ProviderOptions) -> TextToSpeech:
+def text_to_speech(name: str, options: ProviderOptions = _DEFAULTS) -> TextToSpeech:
     """A voice by name. Raises UsageError, MissingExtra."""
     if name == "local":
         from voicelat.providers.local.tts import PiperTts
 
-        return PiperTts(rate=options.tts_rate)
+        return PiperTts(options.tts_rate, options.tts_pitch)
     if profile := _simulated(name):
         from voicelat.providers import simulated
 

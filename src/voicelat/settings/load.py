@@ -8,17 +8,19 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from dotenv.parser import Original, parse_stream
 
-from voicelat.engine.config import EngineConfig
 from voicelat.errors import InvalidFile, InvalidSetting, UsageError
 from voicelat.metrics.targets import Target, target
 from voicelat.settings.catalog import BY_NAME, SETTINGS, Value
 from voicelat.settings.values import Values
 from voicelat.turn.config import TurnConfig
+
+if TYPE_CHECKING:
+    from voicelat.engine.config import EngineConfig
 
 __all__ = ["Settings", "load"]
 
@@ -122,6 +124,9 @@ class Settings(Values, frozen=True, kw_only=True):
 
     def engine(self) -> EngineConfig:
         """What the runtime of a call needs to know."""
+        # Imported here: with the runtime around it, 0.2 s that no other setting needs.
+        from voicelat.engine.config import EngineConfig
+
         return EngineConfig(
             language=self.speech_language,
             greeting=self.greeting or "",

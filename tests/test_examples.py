@@ -1,0 +1,121 @@
+"""The examples, run for real: a call is placed at each, answered and measured."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import httpx
+import numpy as np
+import pytest
+from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
+
+from voicelat.audio.mulaw import BYTES_PER_MS, encode
+from voicelat.caller import BargeIn, CallResult, Script, Silence
+from voicelat.errors import ConnectError
+from voicelat.loadtest.line import place_call
+from voicelat.metrics.turnsfile import read_turns
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+INSTANT = "simulated:instant"
+QUESTION = encode(np.random.default_rng(1).normal(0, 3000, 600 * BYTES_PER_MS).astype(np.int16))
+
+SCRIPT: Script = [BargeIn(QUESTION, after_ms=200), Silence(1500)]
+"""A question into the greeting, and long enough on the line to hear that it is answered."""
+
+
+@asynccontextmanager
+async def running(example: str, folder: Path, settings: Mapping[str, str]) -> AsyncIterator[int]:
+    """Run an example on a free port, once it listens there; stop it as Ctrl-C does."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, EXAMPLES / example),
+        cwd=folder,
+        env={**os.environ, "PORT": str(port), **settings},
+        stderr=PIPE,
+    )
+    try:
+        async with asyncio.timeout(30):
+            await listening(process, port)
+        yield port
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGINT)
+        await asyncio.wait_for(process.communicate(), 20)
+
+
+async def listening(process: Process, port: int) -> None:
+    """Knock until somebody opens."""
+    while True:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except ConnectionError:
+            assert process.returncode is None, "it ended at once"
+            await asyncio.sleep(0.05)
+        else:
+            writer.close()
+            return
+
+
+def check(result: CallResult, folder: Path) -> None:
+    """An answer was heard, and the server measured the same wait."""
+    (heard,) = result.heard
+    assert heard.v2v_ms is not None
+    assert result.violations == {}
+    (record,) = read_turns([folder / "turns.jsonl"]).records
+    assert record.call_id == result.call_sid
+    assert record.TOTAL_LATENCY_MS is not None
+
+
+async def test_fifteen_lines(tmp_path: Path) -> None:
+    async with running("fifteen_lines.py", tmp_path, {"PROVIDERS": INSTANT}) as port:
+        result = await place_call(f"ws://127.0.0.1:{port}/", SCRIPT)
+    check(result, tmp_path)
+    assert result.greeting_ms is not None
+
+
+PROVIDERS = dict.fromkeys(("STT", "LLM", "TTS"), INSTANT)
+
+
+async def test_twilio_server(tmp_path: Path) -> None:
+    settings = {**PROVIDERS, "TWILIO_AUTH_TOKEN": ""}
+    async with running("twilio_server.py", tmp_path, settings) as port:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+            answer = await http.post("/voice", data={"CallSid": "CA1"})
+        (stream,) = ET.fromstring(answer.text).iter("Stream")
+        result = await place_call(stream.get("url", ""), SCRIPT)
+    check(result, tmp_path)
+
+
+async def test_twilio_server_refuses_what_twilio_did_not_sign(tmp_path: Path) -> None:
+    base = "https://bot.example"
+    settings = {**PROVIDERS, "TWILIO_AUTH_TOKEN": "12345", "PUBLIC_BASE_URL": base}
+    sign = RequestValidator("12345").compute_signature
+    async with running("twilio_server.py", tmp_path, settings) as port:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+            form = {"CallSid": "CA1"}
+            assert (await http.post("/voice", data=form)).status_code == 403
+            headers = {"X-Twilio-Signature": sign(f"{base}/voice", form)}
+            answer = await http.post("/voice", data=form, headers=headers)
+        assert 'url="wss://bot.example/media"' in answer.text
+        media = f"ws://127.0.0.1:{port}/media"
+        with pytest.raises(ConnectError, match="403"):
+            await place_call(media, [])
+        headers = {"X-Twilio-Signature": sign("wss://bot.example/media", {})}
+        result = await place_call(media, [Silence(200)], headers=headers)
+        assert result.greeting_ms is not None
+
+
+def test_the_examples_are_as_short_as_they_say() -> None:
+    fifteen = (EXAMPLES / "fifteen_lines.py").read_text().rpartition('"""')[2]
+    assert len([line for line in fifteen.splitlines() if line.strip()]) == 15
+    assert (EXAMPLES / "twilio_server.py").read_text().count("\n") <= 60
