@@ -19,7 +19,7 @@ from typing import Any
 import typer
 
 from voicelat.cli import app
-from voicelat.metrics import record
+from voicelat.metrics import diagnosis, record, summary, targets
 from voicelat.providers.simulated import PROFILES, Latency
 from voicelat.settings import SETTINGS
 from voicelat.turn.states import AGENT_MOVES, CALLER_MOVES, Agent, Caller
@@ -71,6 +71,8 @@ def _parameters(command: Any) -> str:
             value = "" if parameter.is_flag else f" {name}"
             name = f"{', '.join([*parameter.opts, *parameter.secondary_opts])}{value}"
         default = "" if parameter.default in (None, False, ()) else f"`{parameter.default}`"
+        if isinstance(parameter.show_default, str):
+            default = parameter.show_default
         rows.append(_row(f"`{name}`", default, plain(parameter.help)))
     return "\n".join(rows)
 
@@ -129,10 +131,11 @@ def fields_part(*classes: type) -> str:
         assert isinstance(body, ast.ClassDef)
         for node, behind in zip(body.body, [*body.body[1:], ast.Pass()], strict=True):
             if isinstance(node, ast.AnnAssign):
-                note = ast.get_docstring(ast.Module([behind], [])) or ""
-                rows.append(
-                    _row(f"`{ast.unparse(node.target)}`", ast.unparse(node.annotation), note)
-                )
+                note = (ast.get_docstring(ast.Module([behind], [])) or "").replace("``", "`")
+                # `try_` is `try` in JSON: msgspec renames what Python reserves.
+                key = ast.unparse(node.target).removesuffix("_")
+                kind = ast.unparse(node.annotation).removesuffix(" | msgspec.UnsetType")
+                rows.append(_row(f"`{key}`", kind, note))
     return "\n".join(rows)
 
 
@@ -150,6 +153,15 @@ PARTS: dict[Path, dict[str, Callable[[], str]]] = {
     HERE / "records.md": {
         "record": lambda: fields_part(record.CallInfo, record.TurnRecord),
         "stamps": lambda: fields_part(record.Stamps),
+    },
+    HERE / "json.md": {
+        "report": lambda: fields_part(summary.Summary),
+        "number": lambda: fields_part(summary.NumberSummary),
+        "leg": lambda: fields_part(summary.LegSummary),
+        "target": lambda: fields_part(targets.TargetResult),
+        "finding": lambda: fields_part(diagnosis.Finding),
+        "gate": lambda: fields_part(targets.GateResult),
+        "caller": lambda: fields_part(summary.CallerNumbers),
     },
     ROOT / "README.md": {"example": lambda: code_part(ROOT / "examples" / "fifteen_lines.py")},
 }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,9 +16,12 @@ import typer
 from typer.testing import CliRunner
 
 from voicelat import __version__
-from voicelat.cli import OneLineErrors, app
+from voicelat.cli import OneLineErrors, app, demo_code, providers
+from voicelat.demo import DemoResult
 from voicelat.errors import ConnectError, IllegalMove, InvalidFile, ProviderError
 from voicelat.metrics.record import Stamps, TurnRecord
+from voicelat.metrics.summary import summarise
+from voicelat.report import judged
 from voicelat.settings import SETTINGS
 
 
@@ -37,11 +42,28 @@ def test_the_version_is_said() -> None:
     assert run("--version") == (0, f"voicelat {__version__}\n", "")
 
 
-@pytest.mark.parametrize("args", [["nonsense"], ["settings", "--nonsense"]])
-def test_bad_usage_is_exit_code_2(args: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("args", "verb"),
+    [
+        (["nonsense"], ""),
+        (["--nonsense"], ""),
+        (["settings", "--nonsense"], " settings"),
+        (["serve", "--port", "nonsense"], " serve"),
+        (["report"], " report"),
+    ],
+)
+def test_bad_usage_is_one_line_and_exit_code_2(args: list[str], verb: str) -> None:
     code, out, err = run(*args)
     assert (code, out) == (2, "")
-    assert "nonsense" in err
+    assert err.startswith("voicelat: ")
+    assert err.endswith(f"{verb} --help)\n")
+    assert err.count("\n") == 1
+
+
+def test_without_a_verb_the_verbs_are_listed() -> None:
+    code, out, err = run()
+    assert (code, err) == (2, "")
+    assert "settings" in out
 
 
 @pytest.mark.parametrize(
@@ -49,7 +71,8 @@ def test_bad_usage_is_exit_code_2(args: list[str]) -> None:
     [
         (InvalidFile("a.wav", "is not a WAV"), 2, "voicelat: a.wav: is not a WAV\n"),
         (ConnectError("nobody answers on port 9"), 3, "voicelat: nobody answers on port 9\n"),
-        (ProviderError("openai", "bad key", "fix_key"), 3, "voicelat: openai: bad key\n"),
+        (ProviderError("openai", "is down", "retry"), 3, "voicelat: openai: is down\n"),
+        (ProviderError("openai", "bad key", "fix_key"), 2, "voicelat: openai: bad key\n"),
         (KeyboardInterrupt(), 130, "voicelat: stopped\n"),
     ],
 )
@@ -71,6 +94,17 @@ def _raising(error: BaseException) -> typer.Typer:
     other.callback()(lambda: None)
     other.command("verb")(raiser)
     return other
+
+
+def test_a_profile_needs_no_extra_and_hears_simulated_callers() -> None:
+    chosen = providers(None, None, "local", "instant")
+    assert chosen == {
+        "STT_PROVIDER": "simulated:instant",
+        "LLM_PROVIDER": "simulated:instant",
+        "TTS_PROVIDER": "local",
+        "VAD": "energy",
+    }
+    assert set(providers(None, None, None, None).values()) == {None}
 
 
 def test_settings_are_shown_as_json() -> None:
@@ -137,6 +171,31 @@ def test_a_gate_that_fails_is_exit_code_1_and_one_line(limit: int, code: int, tu
     got, out, err = run("report", turns, "--json", "--gate", f"total_max={limit}")
     assert (got, err.count("\n")) == (code, code)
     assert json.loads(out)["turns"] == 1
+
+
+def test_a_gate_that_was_forgotten_does_not_pass(turns: str) -> None:
+    code, out, err = run("report", turns, "--gate", "")
+    assert (code, out) == (2, "")
+    assert err.startswith("voicelat: --gate is empty")
+
+
+def test_a_report_in_an_encoding_without_bars_is_still_a_report(turns: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "voicelat", "report", turns],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert b"TOTAL_LATENCY_MS" in ran.stdout
+
+
+def test_a_demo_whose_calls_all_failed_could_not_connect() -> None:
+    nothing = judged(summarise([]))
+    refused = DemoResult(nothing, (), ("call-1: refused",), interrupted=False)
+    assert demo_code(refused) == 3
+    assert demo_code(dataclasses.replace(refused, interrupted=True)) == 130
+    assert demo_code(dataclasses.replace(refused, failed=())) == 0
 
 
 def test_a_report_holds_the_numbers_against_the_targets_of_the_settings(turns: str) -> None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from typer.main import get_command
 
 from voicelat.cli import app
+from voicelat.metrics.record import NUMBERS, TurnRecord
+from voicelat.metrics.summary import CallerSide, summarise
+from voicelat.metrics.targets import parse_gate
+from voicelat.report import judged
+from voicelat.settings import load
 
 ROOT = Path(__file__).parents[1]
 VERBS = sorted(get_command(app).commands.items())  # type: ignore[attr-defined]
@@ -54,6 +61,39 @@ def test_every_verb_stands_in_the_reference(name: str, command: object) -> None:
 def test_every_verb_speaks_json_or_says_why_not(name: str, command: object) -> None:
     options = {option for p in getattr(command, "params", ()) for option in p.opts}
     assert ("--json" in options) is (name not in NO_JSON)
+
+
+def documented() -> str:
+    return (ROOT / "docs" / "json.md").read_text(encoding="utf-8")
+
+
+def keys(value: object) -> Iterator[str]:
+    """Every key of a JSON value, at any depth."""
+    if isinstance(value, dict):
+        yield from value
+        for inside in value.values():
+            yield from keys(inside)
+    elif isinstance(value, list):
+        for inside in value:
+            yield from keys(inside)
+
+
+def test_every_key_of_a_report_is_documented() -> None:
+    turns = [
+        TurnRecord(call_id=call, turn=1, outcome="answered", TOTAL_LATENCY_MS=900)
+        for call in ("CA1", "CA2")
+    ]
+    summary = summarise(turns, caller=[CallerSide(call_id="CA1", v2v_ms=[950.0])])
+    report = judged(summary, parse_gate("total_p95=1,cutoffs=0"))
+    found = set(keys(json.loads(report.to_json()))) - set(NUMBERS)
+    assert {"ci95", "try", "gates", "truncated", "v2v_ms"} <= found
+    assert [key for key in sorted(found) if f"`{key}`" not in documented()] == []
+
+
+def test_every_key_of_the_settings_is_documented() -> None:
+    found = set(keys(load(environ={}, folder=ROOT / "docs").described()))
+    assert "allowed" in found
+    assert [key for key in sorted(found) if f"`{key}`" not in documented()] == []
 
 
 def test_no_lock_names_a_registry() -> None:

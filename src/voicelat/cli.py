@@ -6,7 +6,11 @@ Ctrl-C. Each verb imports its module when it runs: ``voicelat --help`` stays qui
 
 from __future__ import annotations
 
+import io
 import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
@@ -14,30 +18,55 @@ import typer
 from typer.core import TyperGroup
 
 from voicelat import __version__
-from voicelat.errors import InternalError, UsageError, VoicelatError
+from voicelat.errors import InternalError, ProviderError, UsageError, VoicelatError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from voicelat.demo import DemoResult
+    from voicelat.metrics.targets import Gate
     from voicelat.report import ReportResult
     from voicelat.settings import Settings
 
-__all__ = ["app"]
+__all__ = ["OneLineErrors", "app", "demo_code", "providers"]
 
 
 class OneLineErrors(TyperGroup):
     """The one error boundary: a user's mistake is one line on stderr, without a traceback."""
 
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Read the options before the verb."""
+        with _one_line_errors():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: Any) -> Any:
-        """Run the verb, and turn what it raises on purpose into an exit code."""
-        try:
+        """Read the verb's options and run it."""
+        with _one_line_errors():
             return super().invoke(ctx)
-        except InternalError:
-            raise  # our own bug: whoever reports it needs the traceback
-        except VoicelatError as error:
-            _leave(str(error), 2 if isinstance(error, UsageError) else 3)
-        except KeyboardInterrupt:
-            _leave("stopped", 130)
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """Turns what is raised on purpose into a line and an exit code."""
+    try:
+        yield
+    except InternalError:
+        raise  # our own bug: whoever reports it needs the traceback
+    except VoicelatError as error:
+        _leave(str(error), 2 if _is_the_users(error) else 3)
+    except typer.TyperException as error:
+        said = " ".join(error.format_message().split()).removesuffix(".")
+        context = getattr(error, "ctx", None)
+        help_line = f" (see {context.command_path} --help)" if context else ""
+        _leave(f"{said}{help_line}", error.exit_code)
+    except KeyboardInterrupt:
+        _leave("stopped", 130)
+
+
+def _is_the_users(error: VoicelatError) -> bool:
+    """Whether trying again without a change is pointless: bad usage, a missing or wrong key."""
+    wrong_key = isinstance(error, ProviderError) and error.advice == "fix_key"
+    return wrong_key or isinstance(error, UsageError)
 
 
 def _leave(message: str, code: int) -> NoReturn:
@@ -57,7 +86,6 @@ def _print_version(wanted: bool) -> None:
 
 app = typer.Typer(
     cls=OneLineErrors,
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
     # A traceback with local variables would show keys and tokens.
@@ -75,9 +103,10 @@ ProfileName = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="All three simulated, with the latencies of a stack."),
 ]
-Gates = Annotated[
-    str,
+GateText = Annotated[
+    str | None,
     typer.Option(
+        "--gate",
         metavar="NAME=LIMIT,...",
         help="Exit with 1 when a percentile (ms) or a count is above its limit.",
     ),
@@ -93,14 +122,21 @@ Sets = Annotated[
 ]
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def voicelat(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Say the version."),
     ] = False,
 ) -> None:
     """Find, cut and prove the time between a caller's question and the answer."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without a sign for "█" is no error
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
 
 
 @app.command(
@@ -129,7 +165,7 @@ def demo(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep turns, recordings and traces here.")
     ] = None,
-    gate: Gates = "",
+    gate: GateText = None,
     sets: Sets = None,
     as_json: AsJson = False,
 ) -> None:
@@ -137,10 +173,9 @@ def demo(
     import asyncio
 
     from voicelat.demo import DemoPlan, run_demo
-    from voicelat.metrics.targets import parse_gate
     from voicelat.report.live import TurnTable
 
-    loaded = _settings(sets, _given(_providers(stt, llm, tts, profile)))
+    loaded = _settings(sets, _given(providers(stt, llm, tts, profile)))
     chosen = ("STT_PROVIDER", "LLM_PROVIDER", "TTS_PROVIDER", "VAD")
     plan = DemoPlan(
         calls=calls or callers,
@@ -150,10 +185,11 @@ def demo(
         settings=dict(pair.split("=", 1) for pair in sets or ()),
         providers={name: str(loaded.value(name)) for name in chosen},
         targets=loaded.targets(),
-        gates=parse_gate(gate),
+        gates=_gates(gate),
         out=out,
     )
     console = _console(stderr=as_json)
+    console.print("getting ready: the callers' voices, then the server", style="dim")
     table = TurnTable(console)
     result = asyncio.run(
         run_demo(
@@ -164,7 +200,10 @@ def demo(
     )
     for line in result.complaints:
         console.print(line, style="bold red")
-    _finish(result.report, as_json, code=130 if result.interrupted else 0)
+    if result.interrupted:
+        console.print("stopped: this is what was measured so far", style="bold")
+    console.print()
+    _finish(result.report, as_json, code=demo_code(result))
 
 
 @app.command(
@@ -208,13 +247,13 @@ def serve(
         "PORT": None if port is None else str(port),
         "TURNS_FILE": turns,
         "RECORD_DIR": record,
-        **_providers(stt, llm, tts, profile),
+        **providers(stt, llm, tts, profile),
     }
     loaded = _settings(sets, _given(options))
 
     def say_ready(url: str) -> None:
         if as_json:
-            typer.echo(json.dumps({"url": url}))
+            _print_json({"url": url}, indent=None)
         else:
             typer.echo(f"voicelat takes calls at {url}/voice (media socket {url}/media)")
 
@@ -234,7 +273,7 @@ def report(
     files: Annotated[
         list[str], typer.Argument(metavar="FILE...", help="Files of turns; - is standard input.")
     ],
-    gate: Gates = "",
+    gate: GateText = None,
     view: Annotated[
         Literal["speech-end", "turn-start"],
         typer.Option("--from", help="Count the numbers from here."),
@@ -243,11 +282,10 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Say how long callers waited, why, and what to try: percentiles, targets, diagnosis."""
-    from voicelat.metrics.targets import parse_gate
     from voicelat.report import report_files
 
     targets = _settings(sets).targets()
-    result = report_files(files, targets=targets, gates=parse_gate(gate), view=view)
+    result = report_files(files, targets=targets, gates=_gates(gate), view=view)
     _finish(result, as_json)
 
 
@@ -268,7 +306,10 @@ def settings(sets: Sets = None, as_json: AsJson = False) -> None:
         return
     from rich.table import Table
 
-    table = Table("setting", "value", "from", "meaning", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("setting", no_wrap=True)
+    for heading in ("value", "from", "meaning"):
+        table.add_column(heading, overflow="fold")
     for setting in SETTINGS:
         value = setting.written(loaded.shown(setting.name))
         source = loaded.sources[setting.name]
@@ -277,19 +318,41 @@ def settings(sets: Sets = None, as_json: AsJson = False) -> None:
     _print(table)
 
 
-def _providers(
+def providers(
     stt: str | None, llm: str | None, tts: str | None, profile: str | None
 ) -> dict[str, str | None]:
+    """The settings that the provider options stand for; None where none was given."""
     simulated = f"simulated:{profile}" if profile else None
     return {
         "STT_PROVIDER": stt or simulated,
         "LLM_PROVIDER": llm or simulated,
         "TTS_PROVIDER": tts or simulated,
+        # Simulated voices are shaped noise: Silero hears no speech in them, and needs an extra.
+        "VAD": "energy" if simulated else None,
     }
 
 
 def _given(options: dict[str, str | None]) -> dict[str, str]:
     return {name: value for name, value in options.items() if value is not None}
+
+
+def demo_code(result: DemoResult) -> int:
+    """The exit code of a demo, its gates aside: stopped, or no call came about."""
+    if result.interrupted:
+        return 130
+    return 3 if result.failed and not result.calls else 0
+
+
+def _gates(text: str | None) -> list[Gate]:
+    """The gates asked for. A build that asks for none by mistake must not pass."""
+    if text is None:
+        return []
+    from voicelat.metrics.targets import parse_gate
+
+    gates = parse_gate(text)
+    if not gates:
+        raise UsageError("--gate is empty: give NAME=LIMIT, like total_p95=3000")
+    return gates
 
 
 def _finish(result: ReportResult, as_json: bool, code: int = 0) -> None:
@@ -330,5 +393,6 @@ def _console(*, stderr: bool = False) -> Console:
     return Console(markup=False, highlight=False, stderr=stderr)
 
 
-def _print_json(what: Any) -> None:
-    typer.echo(json.dumps(what, ensure_ascii=False, indent=2))
+def _print_json(what: Any, indent: int | None = 2) -> None:
+    """JSON is UTF-8, whatever the terminal is."""
+    typer.echo(json.dumps(what, ensure_ascii=False, indent=indent).encode())

@@ -53,6 +53,16 @@ def test_hebrew_is_isolated_so_that_the_figures_stay_in_place() -> None:
     assert isolated("") == ""
 
 
+def test_left_to_right_text_is_left_as_it_is() -> None:
+    assert isolated("What time is it? 12:30") == "What time is it? 12:30"
+    assert isolated("room ٣") == "\u2068room ٣\u2069"
+
+
+def test_a_call_with_wide_signs_keeps_its_column() -> None:
+    wide, plain = (turn_line(turn(call_id=call), 80).plain for call in ("通話", "call"))
+    assert cell_len(wide) == cell_len(plain)
+
+
 def test_a_long_text_is_cut_inside_its_isolate() -> None:
     line = turn_line(turn(text="שלום " * 40), 80).plain
     assert cell_len(line) <= 80

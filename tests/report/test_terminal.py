@@ -96,6 +96,48 @@ def test_colour_only_repeats_what_the_words_say(monkeypatch: pytest.MonkeyPatch)
     assert "\x1b[32m" not in bare(NO_COLOR="1")
 
 
+def test_a_pipe_gets_no_blanks_at_the_ends_of_sections() -> None:
+    text = printed(TURNS, gates="total_p95=100")
+    assert "40 turns in 4 calls\n" in text
+    assert not any(line.isspace() for line in text.splitlines())
+
+
+def test_a_long_gate_stays_behind_its_verdict() -> None:
+    lines = printed([], gates="total_p95=100").splitlines()
+    at = next(n for n, line in enumerate(lines) if "FAILED" in line)
+    assert lines[at + 1].startswith(" " * len("  FAILED  "))
+
+
+def test_one_is_no_plural() -> None:
+    assert printed([turn(1, 500)]).startswith("1 turn in 1 call\n")
+
+
+def test_numbers_alone_do_not_meet_every_target() -> None:
+    record = TurnRecord(call_id="c", turn=1, outcome="answered", TOTAL_LATENCY_MS=812)
+    text = printed([record])
+    assert "Verdict: 2 targets met, 3 without data, nobody cut off" in text
+    assert "Where the time goes is unknown" in text
+    assert "Why turns ended" not in text
+
+
+@pytest.mark.parametrize(
+    ("records", "caller", "verdict"),
+    [
+        ([*TURNS, SILENT], (), "in time, but 1 of 41 turns never answered"),
+        (TURNS, (CALLER,), "4 targets met, 1 without data, nobody cut off"),
+        (
+            TURNS,
+            (CallerSide(call_id="c0", v2v_ms=[880], unanswered_ms=[9000]),),
+            "in time, but 1 question of the callers never answered",
+        ),
+    ],
+)
+def test_the_verdict_knows_who_waited_in_vain(
+    records: list[TurnRecord], caller: tuple[CallerSide, ...], verdict: str
+) -> None:
+    assert f"Verdict: {verdict}" in squeezed(printed(records, caller=caller))
+
+
 def test_targets_are_judged_in_words() -> None:
     text = printed(TURNS)
     assert squeezed(line_with(text, "total_p95")) == "total_p95 1.24 s of at most 3.00 s met"

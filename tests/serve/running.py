@@ -146,11 +146,14 @@ async def serving(
     *,
     stack: Stack | None = None,
     engine: EngineConfig = QUIET,
+    ping_s: float = 20.0,
 ) -> AsyncIterator[Inside]:
-    """Serve on a free loopback port."""
+    """Serve on a free loopback port. ``ping_s``: between pings, and to wait for their pongs."""
     config = config or ServeConfig()
     server = TwilioServer(stack or instant_stack(), config, turn=NO_GATE, engine=engine)
-    runner = _Uvicorn(uvicorn_config(server))
+    uvicorns = uvicorn_config(server)
+    uvicorns.ws_ping_interval = uvicorns.ws_ping_timeout = ping_s
+    runner = _Uvicorn(uvicorns)
     listener = socket.create_server(("127.0.0.1", 0))
     running = asyncio.create_task(runner.serve(sockets=[listener]))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -68,7 +68,9 @@ class Finding(msgspec.Struct, frozen=True, rename={"try_": "try"}):
     leg: str | None
     """A leg, ``residual`` or ``stt``; ``None`` when it is about no single leg."""
     says: str
+    """One sentence for people."""
     try_: str
+    """What to do about it; empty when there is nothing to do."""
 
 
 @dataclass(frozen=True, slots=True)

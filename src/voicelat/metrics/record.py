@@ -44,6 +44,7 @@ class Stamps(msgspec.Struct, frozen=True, kw_only=True):
     speech_start: int | None = None
     """Acoustic start of the caller's speech."""
     first_partial: int | None = None
+    """The first words of the recogniser."""
     last_partial: int | None = None
     """The last partial that changed the text before the turn was over."""
     speech_end: int | None = None
@@ -51,10 +52,13 @@ class Stamps(msgspec.Struct, frozen=True, kw_only=True):
     turn_end: int | None = None
     """The decision to start working: the text the turn acts on was settled."""
     stt_final: int | None = None
+    """The recogniser's final, whether or not the turn waited for it."""
     reply_start: int | None = None
     """The model was asked (before ``turn_end`` when the reply was speculative)."""
     llm_first_token: int | None = None
+    """The first text of the model."""
     tts_request: int | None = None
+    """The first clause was handed to the voice."""
     tts_ready: int | None = None
     """The first audible audio of the reply was in hand."""
     gate_open: int | None = None
@@ -68,6 +72,7 @@ class Stamps(msgspec.Struct, frozen=True, kw_only=True):
     reply_end: int | None = None
     """The reply was over: played to its last mark, cancelled, or given up."""
     barge_in: int | None = None
+    """The interruption was recognised as one, and the playout cleared."""
 
 
 Stamp = Literal[
@@ -120,7 +125,9 @@ class CallInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What every turn of one call has in common."""
 
     call_id: str
+    """Twilio's CallSid, or any name of the call."""
     stream_sid: str | None = None
+    """Twilio's StreamSid."""
     started_utc: str | None = None
     """ISO 8601 wall-clock time of Twilio's ``start``."""
     source: str = "serve"
@@ -139,18 +146,31 @@ class TurnRecord(CallInfo, frozen=True, kw_only=True):
 
     schema: Literal[1] = SCHEMA
     turn: int
+    """Its number in the call, from 1."""
     outcome: Outcome
+    """``answered``, ``barged_in`` (interrupted after the first audio), ``censored`` (no audio of
+    a reply was ever sent) or ``abandoned`` (the call ended before the turn did)."""
     stamps: Stamps = Stamps()
+    """See below."""
 
     STT_FIRST_PARTIAL_MS: int | None = None
+    """``speech_start`` -> ``first_partial``"""
     STT_FINAL_MS: int | None = None
+    """``speech_end`` -> ``turn_end``: when the text the turn acts on was settled."""
     STT_FINAL_AFTER_PARTIAL_MS: int | None = None
+    """``first_partial`` -> ``turn_end``"""
     TTS_READY_MS: int | None = None
+    """``tts_request`` -> ``tts_ready``"""
     TOTAL_LATENCY_MS: int | None = None
+    """``speech_end`` -> ``first_audio_sent``"""
     FIRST_CONTENT_MS: int | None = None
+    """``speech_end`` -> ``first_content_sent``: a filler cannot fake it."""
     HEARD_LATENCY_MS: int | None = None
+    """``speech_end`` -> ``first_audio_heard``"""
     BARGE_IN_HIT: bool = False
+    """The caller interrupted this reply."""
     EOU_REASON: EouReason | None = None
+    """Why the turn was over: ``silence``, ``debounce`` or ``timeout``."""
 
     legs: dict[str, int] = {}
     """Leg -> ms on the critical path. Legs and residual sum to TOTAL_LATENCY_MS."""
@@ -161,6 +181,7 @@ class TurnRecord(CallInfo, frozen=True, kw_only=True):
     """How far the recogniser's text was behind the audio when it settled: speech_end -> the
     last partial or final that changed the text the turn acted on. Negative: before the end."""
     reopened: bool = False
+    """The caller went on before any audio was sent."""
     cutoff: bool = False
     """Audio was sent although the caller had not finished (see `voicelat.turn.barge_in`)."""
     clipped: bool | None = None
@@ -174,11 +195,13 @@ class TurnRecord(CallInfo, frozen=True, kw_only=True):
     text: str = ""
     """What the caller said, as acted on."""
     final_text: str | None = None
+    """The recogniser's final. ``None``: none came."""
     reply: str = ""
     """What the agent said, as generated."""
     heard: str | None = None
     """What of it the marks confirm the caller heard. ``None``: all of it."""
     reply_words: int | None = None
+    """Words in ``reply``."""
     failure: str | None = None
     """Why there was no or only half a reply, in one line."""
 

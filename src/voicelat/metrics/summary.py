@@ -60,6 +60,7 @@ class NumberSummary(msgspec.Struct, frozen=True):
     n: int
     """Turns that count, the censored ones included."""
     censored: int
+    """Turns that waited in vain: observed for so long, without an answer."""
     p50: float | None
     p90: float | None
     p95: float | None
@@ -98,35 +99,53 @@ class CallerNumbers(msgspec.Struct, frozen=True):
     """`CallerSide` over all callers."""
 
     v2v_ms: NumberSummary
+    """Last voiced sample said -> first voiced sample heard."""
     barge_stop_ms: NumberSummary
+    """First voiced sample of an interruption -> the agent is silent."""
     pacing_ms: NumberSummary
+    """Lateness of agent audio against continuous playout."""
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a measurement; its JSON keys are the field names."""
 
     schema: Literal[1] = SCHEMA
+    """Keys may be added; none is renamed without another number here."""
     view: View
+    """Where the numbers begin: ``speech-end`` (as defined) or ``turn-start``."""
     measured_at: MeasuredAt
+    """``server`` or ``caller``."""
     calls: int
     turns: int
     """All turns read, whatever became of them."""
     numbers: dict[str, NumberSummary]
+    """By its name: ``TOTAL_LATENCY_MS``, ..."""
     legs: dict[str, LegSummary]
+    """By its name: ``endpointing``, ``llm``, ``clause``, ``tts``, ``gate``, ``residual``."""
     eou_reasons: dict[EouReason, int]
+    """``silence``, ``debounce``, ``timeout``: how many turns ended so."""
     barge_ins: int
+    """Turns whose reply the caller interrupted."""
     cutoffs: int
+    """Turns with audio sent although the caller had not finished."""
     reopened: int
+    """Turns that went on before anything was sent: harmless."""
     censored: int
+    """Turns that never got their reply."""
     abandoned: int
+    """Turns that the call's end cut short."""
     clipped: int
+    """Turns that acted on a text that was not the final one."""
     fallbacks: int
+    """Turns without text: the caller was asked to repeat."""
     implausible: int
     """Turns with a negative number. That number was left out."""
     model_calls_per_turn: float | None
     """Over the turns that had any; ``None`` when none had."""
     targets: list[TargetResult]
+    """The limits of the settings, judged."""
     diagnosis: list[Finding]
+    """What stands out, or that nothing does."""
     caller: CallerNumbers | msgspec.UnsetType = msgspec.UNSET
     """Only there when a caller measured too."""
 

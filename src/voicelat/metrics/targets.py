@@ -79,22 +79,28 @@ Gate = Target | CountGate
 
 
 class TargetResult(msgspec.Struct, frozen=True):
-    """One target judged. ``ok`` is ``None`` when the value is unknown."""
+    """One target judged."""
 
     name: str
+    """``<number>_<percentile>``, like ``total_p95``."""
     limit_ms: float
     value_ms: float | None
     ok: bool | None
+    """``None`` when the value is unknown."""
 
 
 class GateResult(msgspec.Struct, frozen=True):
-    """One gate judged: an unknown value does not pass. Milliseconds or a count."""
+    """One gate judged."""
 
     name: str
+    """``<number>_<percentile>``, or a count."""
     limit: float
+    """Milliseconds, or a count."""
     value: float | None
     ok: bool
+    """An unknown value does not pass."""
     says: str
+    """The same in one line."""
 
 
 def target(name: str, limit_ms: float) -> Target:

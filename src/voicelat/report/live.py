@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from typing import Final
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
@@ -13,12 +14,13 @@ from voicelat.metrics.record import TurnRecord
 
 __all__ = ["HEADER", "TurnTable", "isolated", "turn_line"]
 
+_CALL_CELLS: Final = 7
 _COLUMNS: Final = (
-    "{call:<7} {turn:>4} {first:>7} {final:>7} {tts:>7} {total:>7} {heard:>7} {eou:<8} {barge:<8}"
+    "{call} {turn:>4} {first:>7} {final:>7} {tts:>7} {total:>7} {heard:>7} {eou:<8} {barge:<8}"
 )
 HEADER: Final = (
     _COLUMNS.format(
-        call="call",
+        call=f"{'call':<{_CALL_CELLS}}",
         turn="turn",
         first="partial",
         final="final",
@@ -35,6 +37,7 @@ TOTAL_LATENCY_MS, what the caller measured, EOU_REASON, BARGE_IN_HIT."""
 
 _FIRST_STRONG_ISOLATE: Final = "\u2068"
 _POP_ISOLATE: Final = "\u2069"
+_RIGHT_TO_LEFT: Final = ("R", "AL", "AN")
 
 
 class TurnTable:
@@ -58,7 +61,7 @@ def turn_line(record: TurnRecord, width: int, heard_ms: int | None = None) -> Te
     ``heard_ms``: the same wait measured by the caller; None where no caller measures.
     """
     figures = _COLUMNS.format(
-        call=_clean(record.call_id)[-7:],
+        call=set_cell_size(_clean(record.call_id)[-_CALL_CELLS:], _CALL_CELLS),
         turn=record.turn,
         first=duration(record.STT_FIRST_PARTIAL_MS),
         final=duration(record.STT_FINAL_MS),
@@ -69,13 +72,17 @@ def turn_line(record: TurnRecord, width: int, heard_ms: int | None = None) -> Te
         barge=_outcome(record),
     )
     said = Text(_clean(record.text))
-    said.truncate(max(0, width - len(figures) - 1), overflow="ellipsis")
+    said.truncate(max(0, width - cell_len(figures) - 1), overflow="ellipsis")
     return Text(figures).append(f" {isolated(said.plain)}", "dim")
 
 
 def isolated(text: str) -> str:
-    """Text of any direction that cannot turn its neighbours around (Unicode UAX #9)."""
-    return f"{_FIRST_STRONG_ISOLATE}{text}{_POP_ISOLATE}" if text else ""
+    """Text of any direction that cannot turn its neighbours around (Unicode UAX #9).
+
+    Left-to-right text stays as it is: some terminals draw the isolates as boxes.
+    """
+    turns_around = any(unicodedata.bidirectional(char) in _RIGHT_TO_LEFT for char in text)
+    return f"{_FIRST_STRONG_ISOLATE}{text}{_POP_ISOLATE}" if turns_around else text
 
 
 def _outcome(record: TurnRecord) -> str:

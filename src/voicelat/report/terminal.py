@@ -56,7 +56,8 @@ def _sections(result: ReportResult) -> Iterator[RenderableType]:
     yield _numbers(summary)
     yield from _notes(summary)
     if summary.turns:
-        yield _bars("Where a typical turn's time goes (median of each leg)", _leg_rows(summary))
+        yield _legs(summary)
+    if any(summary.eou_reasons.values()):
         yield _bars("Why turns ended", _reason_rows(summary))
     yield _targets(summary.targets)
     if result.gates:
@@ -68,8 +69,11 @@ def _sections(result: ReportResult) -> Iterator[RenderableType]:
 
 
 def _spaced(sections: Iterator[RenderableType]) -> Iterator[RenderableType]:
+    # An empty line, not Padding: that fills lines with blanks up to the width, also in a pipe.
     for index, section in enumerate(sections):
-        yield Padding(section, (1 if index else 0, 0, 0, 0))
+        if index:
+            yield Text()
+        yield section
 
 
 def _left_out(truncated: list[str]) -> Text:
@@ -82,10 +86,9 @@ def _left_out(truncated: list[str]) -> Text:
 
 
 def _headline(summary: Summary) -> Text:
-    text = Text(f"{summary.turns} turns in {summary.calls} calls", "bold")
+    text = Text(f"{_count(summary.turns, 'turn')} in {_count(summary.calls, 'call')}", "bold")
+    line = f"{_count(summary.barge_ins, 'barge-in')}, {_count(summary.cutoffs, 'cutoff')}"
     counts = {
-        "barge-ins": summary.barge_ins,
-        "cutoffs": summary.cutoffs,
         "re-opened": summary.reopened,
         "never answered": summary.censored,
         "abandoned": summary.abandoned,
@@ -94,10 +97,14 @@ def _headline(summary: Summary) -> Text:
     }
     if summary.implausible:
         counts["with a negative number, left out"] = summary.implausible
-    line = ", ".join(f"{count} {name}" for name, count in counts.items())
+    line += "".join(f", {count} {name}" for name, count in counts.items())
     if summary.model_calls_per_turn is not None:
         line += f", {summary.model_calls_per_turn:.2f} model calls a turn"
     return text.append(f"\n{line}", "not bold")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _numbers(summary: Summary) -> Table:
@@ -176,6 +183,14 @@ def _bar(share: float) -> str:
     return "█" * round(share * _BAR_CELLS)
 
 
+def _legs(summary: Summary) -> RenderableType:
+    if not any(leg.n for leg in summary.legs.values()):
+        return Text(
+            "Where the time goes is unknown: these turns have neither stamps nor legs", "dim"
+        )
+    return _bars("Where a typical turn's time goes (median of each leg)", _leg_rows(summary))
+
+
 def _leg_rows(summary: Summary) -> list[_BarRow]:
     longest = max((leg.p50 or 0 for leg in summary.legs.values()), default=0) or 1
     return [
@@ -215,28 +230,38 @@ def _verdict(summary: Summary) -> Text:
         return Text("Verdict: nothing to judge, no turn has the numbers", "bold")
     if missed:
         return Text(f"Verdict: missed {', '.join(missed)}", "bold red")
-    harm = [
-        f"{count} {what}"
-        for count, what in (
-            (summary.censored, "never answered"),
-            (summary.cutoffs, "cut off"),
-            (summary.clipped, "acted on unfinished text"),
-        )
-        if count
-    ]
+    harm = _harm(summary)
     if harm:
-        return Text(f"Verdict: in time, but {', '.join(harm)} of {summary.turns} turns", "yellow")
+        return Text(f"Verdict: in time, but {', '.join(harm)}", "yellow")
+    unknown = len(summary.targets) - len(judged)
+    if unknown:
+        met = f"{_count(len(judged), 'target')} met, {unknown} without data"
+        return Text(f"Verdict: {met}, nobody cut off", "green")
     return Text("Verdict: every target met, nobody cut off", "bold green")
 
 
+def _harm(summary: Summary) -> list[str]:
+    """What callers suffered although the times are fine."""
+    counts = {
+        "never answered": summary.censored,
+        "cut off": summary.cutoffs,
+        "acted on unfinished text": summary.clipped,
+    }
+    turns = _count(summary.turns, "turn")
+    harm = [f"{count} of {turns} {what}" for what, count in counts.items() if count]
+    # A question taken for silence leaves no turn: only its caller knows of it.
+    in_vain = summary.caller.v2v_ms.censored if isinstance(summary.caller, CallerNumbers) else 0
+    if in_vain > summary.censored:
+        harm.append(f"{_count(in_vain, 'question')} of the callers never answered")
+    return harm
+
+
 def _gates(result: ReportResult) -> Group:
-    lines = [
-        Text("  passed  " if gate.ok else "  FAILED  ", "green" if gate.ok else "bold red").append(
-            gate.says, "not bold default"
-        )
-        for gate in result.gates
-    ]
-    return Group(Text("Gates", "bold"), *lines)
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for gate in result.gates:
+        word, style = ("passed", "green") if gate.ok else ("FAILED", "bold red")
+        table.add_row(Text(f"  {word}", style), gate.says)
+    return Group(Text("Gates", "bold"), table)
 
 
 def _diagnosis(summary: Summary) -> Group:

@@ -26,6 +26,7 @@ from voicelat.metrics.prometheus import CONTENT_TYPE, PrometheusExporter
 from voicelat.metrics.record import TurnRecord
 from voicelat.metrics.recorder import MetricRecorder
 from voicelat.serve.config import ServeConfig
+from voicelat.serve.connections import CUT_OFF
 from voicelat.serve.socket import AsgiTransport
 from voicelat.serve.tokens import StreamTokens
 from voicelat.turn.config import TurnConfig
@@ -175,8 +176,8 @@ class TwilioServer:
         transport = AsgiTransport(socket)
         summary = await self.loop.run(transport)
         self._sockets[summary.why] += 1
-        if transport.close_code in _CUT_OFF:
-            self._sockets[_CUT_OFF[transport.close_code]] += 1
+        if transport.close_code in CUT_OFF:
+            self._sockets[CUT_OFF[transport.close_code]] += 1
         if summary.call_id is None:
             _LOG.warning("a media socket came to no call: %s", summary.why)
         self._sockets["recogniser lost"] += len(summary.recogniser_errors)
@@ -266,12 +267,6 @@ class TwilioServer:
         return families
 
 
-_CUT_OFF = {
-    1002: "cut off: broken frames",
-    1007: "cut off: text that is not UTF-8",
-    1009: "cut off: message too long",
-}
-"""Close codes (RFC 6455) with which uvicorn ends a socket whose peer broke the rules."""
 _STREAM_EVENTS = frozenset({"stream-started", "stream-stopped", "stream-error"})
 
 

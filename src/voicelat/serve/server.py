@@ -14,6 +14,7 @@ import uvicorn
 
 from voicelat.errors import UsageError
 from voicelat.serve.app import TwilioServer
+from voicelat.serve.connections import HttpConnection, MediaConnection
 
 __all__ = ["run", "uvicorn_config"]
 
@@ -38,10 +39,10 @@ def uvicorn_config(server: TwilioServer) -> uvicorn.Config:
     return uvicorn.Config(
         server.app,
         # Compressing base64 of mu-law costs time and saves nothing.
-        ws="websockets-sansio",
+        ws=MediaConnection,
         ws_per_message_deflate=False,
         ws_max_size=server.config.max_message_bytes,
-        http="h11",
+        http=HttpConnection,
         log_config=None,
         access_log=False,
         lifespan="on",

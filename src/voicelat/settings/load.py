@@ -202,7 +202,7 @@ def _from_dotenv(path: Path, warnings: list[str]) -> Iterator[tuple[str, _Found]
         with path.open(encoding="utf-8-sig") as file:
             lines = list(parse_stream(file))
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidFile(path, f"cannot be read: {error}") from None
+        raise InvalidFile(path, f"cannot be read: {_why(error)}") from None
     for line in lines:
         number = _line_number(line.original)
         if line.error:
@@ -228,7 +228,7 @@ def _from_toml(
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidFile(path, f"cannot be read: {error}") from None
+        raise InvalidFile(path, f"cannot be read: {_why(error)}") from None
     except tomllib.TOMLDecodeError as error:
         raise InvalidFile(path, f"is not TOML: {error}") from None
     source = named or path.name
@@ -237,6 +237,10 @@ def _from_toml(
             yield name.upper(), _Found(raw, source)
         else:
             warnings.append(f"{source}: {name} is not a setting{_suggestion(name)}")
+
+
+def _why(error: OSError | UnicodeDecodeError) -> str:
+    return (error.strerror or str(error)) if isinstance(error, OSError) else "is not UTF-8 text"
 
 
 def _suggestion(name: str, cutoff: float = 0.6) -> str:

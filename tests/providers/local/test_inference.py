@@ -41,3 +41,8 @@ def test_what_onnxruntime_raises_becomes_one_line_of_ours(session: Session) -> N
     with pytest.raises(ProviderError, match="inference failed") as caught:
         Stopper().run(session, None, {**_feed(288), "state": np.zeros((1, 1, 1), np.float32)})
     assert "\n" not in str(caught.value)
+
+
+def test_no_plan_is_kept_for_each_length_of_audio() -> None:
+    session = open_session(SILERO)
+    assert not session.get_session_options().enable_mem_pattern  # type: ignore[attr-defined]
