@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import logging
 import os
 import statistics
@@ -31,12 +33,15 @@ def costs_us(logger: logging.Logger, records: int) -> list[float]:
     return costs
 
 
-def show(name: str, costs: list[float]) -> None:
-    p50, p99 = statistics.median(costs), statistics.quantiles(costs, n=100)[98]
-    print(f"{name:<28} P50 {p50:8.1f} us   P99 {p99:8.1f} us   max {max(costs):9.1f} us")
+def figures(costs: list[float]) -> dict[str, float]:
+    """P50, P99 and the worst."""
+    p99 = statistics.quantiles(costs, n=100)[98]
+    return {"p50_us": statistics.median(costs), "p99_us": p99, "max_us": max(costs)}
 
 
-def main() -> None:
+def measure() -> dict[str, dict[str, float]]:
+    """Figures by where the records go."""
+    found: dict[str, dict[str, float]] = {}
     logger = logging.getLogger("benchmark")
     logger.propagate = False
     logger.setLevel(logging.INFO)
@@ -47,12 +52,27 @@ def main() -> None:
             ("file with fsync", SyncedFile(path), 500),
         ):
             logger.handlers = [handler]
-            show(name, costs_us(logger, records))
+            found[name] = figures(costs_us(logger, records))
             queue = start_async_logs(True, 250, logger=logger)
-            show(f"queue, then {name}", costs_us(logger, records))
+            found[f"queue, then {name}"] = figures(costs_us(logger, records))
             queue.stop()
+            found[f"queue, then {name}"]["dropped"] = queue.dropped
             handler.close()
-            print(f"{'':<28} dropped {queue.dropped}")
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What a log record costs.")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args()
+    found = measure()
+    if options.json:
+        print(json.dumps(found))
+        return
+    for name, told in found.items():
+        p50, p99, worst = told["p50_us"], told["p99_us"], told["max_us"]
+        dropped = f"   dropped {told['dropped']:.0f}" if "dropped" in told else ""
+        print(f"{name:<28} P50 {p50:7.1f} us   P99 {p99:7.1f} us   max {worst:8.1f} us{dropped}")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ python benchmarks/report.py
 
 from __future__ import annotations
 
+import argparse
+import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -64,8 +66,8 @@ def seconds(work: Callable[[], object]) -> float:
     return min(times)
 
 
-def main() -> None:
-    """Print one figure a line."""
+def measure() -> dict[str, float]:
+    """Seconds by what was done."""
     rng = np.random.default_rng(1)
     records = [a_turn(index, rng) for index in range(TURNS)]
     calls = call_indices(records)
@@ -73,9 +75,25 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "turns.jsonl"
         path.write_bytes(b"".join(encode(record) for record in records))
-        print(f"read_turns  {TURNS} turns: {seconds(lambda: read_turns([path])):.3f} s")
-    print(f"intervals   7 numbers: {seconds(lambda: [intervals(s) for s in samples]):.3f} s")
-    print(f"summarise   all of it: {seconds(lambda: summarise(records)):.3f} s")
+        reading = seconds(lambda: read_turns([path]))
+    return {
+        "read_turns": reading,
+        "intervals": seconds(lambda: [intervals(sample) for sample in samples]),
+        "summarise": seconds(lambda: summarise(records)),
+    }
+
+
+def main() -> None:
+    """Print one figure a line."""
+    parser = argparse.ArgumentParser(description=f"A report of {TURNS} turns.")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args()
+    taken = measure()
+    if options.json:
+        print(json.dumps({"turns": TURNS, "calls": CALLS, "seconds": taken}))
+        return
+    for what, time_s in taken.items():
+        print(f"{what:<12}{TURNS} turns of {CALLS} calls: {time_s:.3f} s")
 
 
 if __name__ == "__main__":

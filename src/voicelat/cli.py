@@ -255,7 +255,8 @@ def serve(
         if as_json:
             _print_json({"url": url}, indent=None)
         else:
-            typer.echo(f"voicelat takes calls at {url}/voice (media socket {url}/media)")
+            seen = (loaded.public_base_url or url).rstrip("/")
+            typer.echo(f"voicelat takes calls at {seen}/voice (listening at {url})")
 
     with wiring.logs(loaded):
         run(wiring.server(loaded, insecure=insecure), on_ready=say_ready)

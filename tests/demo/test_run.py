@@ -13,7 +13,7 @@ import pytest
 
 from voicelat.demo import DemoPlan, LiveTurn, run_demo
 from voicelat.demo import run as run_module
-from voicelat.errors import ConnectError, UsageError
+from voicelat.errors import UsageError
 from voicelat.metrics.targets import parse_gate
 from voicelat.providers import local
 from voicelat.turn.trace import Trace, replay
@@ -71,8 +71,9 @@ async def test_the_demo_measures_every_turn_on_both_sides(
 
 
 async def test_a_server_that_cannot_start_says_why(two_utterances: Path) -> None:
-    plan = DemoPlan(calls=1, utterances=two_utterances, providers={**INSTANT, "VAD": "no-such-vad"})
-    with pytest.raises(ConnectError, match=r"did not start: .*VAD"):
+    broken = {**INSTANT, "LLM_PROVIDER": "no-such-model"}
+    plan = DemoPlan(calls=1, utterances=two_utterances, providers=broken)
+    with pytest.raises(UsageError, match=r"did not start: .*no-such-model"):
         await run_demo(plan, on_note=lambda _: None, on_turn=lambda _: None)
 
 
@@ -84,6 +85,15 @@ async def test_a_place_that_cannot_be_written_to_is_refused(
         calls=1, utterances=two_utterances, providers=INSTANT, out=tmp_path / "file" / "out"
     )
     with pytest.raises(UsageError, match="cannot write into"):
+        await run_demo(plan, on_note=lambda _: None, on_turn=lambda _: None)
+
+
+async def test_the_turns_of_an_earlier_run_are_not_mixed_in(
+    two_utterances: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "turns.jsonl").write_text("")
+    plan = DemoPlan(calls=1, utterances=two_utterances, providers=INSTANT, out=tmp_path)
+    with pytest.raises(UsageError, match="an earlier run: give another --out"):
         await run_demo(plan, on_note=lambda _: None, on_turn=lambda _: None)
 
 

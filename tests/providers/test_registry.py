@@ -22,9 +22,23 @@ _MAKERS = {
 
 
 class Mine:
-    """A provider of somebody's own."""
+    """A provider of somebody's own, good for every role."""
 
     name = "mine"
+
+    async def warm(self) -> None: ...
+
+    async def open(self, language: str) -> None: ...
+
+    async def reply(self, prompt: object) -> None: ...
+
+    async def speak(self, text: str, language: str) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+
+class Stranger:
+    """Something that is no provider at all."""
 
 
 class Needy:
@@ -133,3 +147,9 @@ def test_the_seed_reaches_simulated_providers() -> None:
     assert isinstance(one, simulated.SimulatedTts)
     assert isinstance(other, simulated.SimulatedTts)
     assert one._word != other._word
+
+
+@pytest.mark.parametrize(("role", "missing"), [("stt", "open"), ("llm", "reply"), ("tts", "speak")])
+def test_what_is_no_provider_is_refused_before_a_call_meets_it(role: str, missing: str) -> None:
+    with pytest.raises(UsageError, match=f"has no warm, {missing}, aclose"):
+        _MAKERS[role](f"{__name__}:Stranger", _OPTIONS)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final
 
 from voicelat.audio.level import audible_span
-from voicelat.audio.vad import EnergyVad
 from voicelat.caller import CallResult, Heard, Script
 from voicelat.demo.server import running_server
 from voicelat.demo.utterances import CONVERSATIONS, Recordings, recorded_script, written_script
@@ -30,6 +29,7 @@ __all__ = ["DemoPlan", "DemoResult", "LiveTurn", "run_demo"]
 _SAME_MS: Final = 250
 """A caller's question and a server's turn are the same when their ends are this close."""
 _POLL_S: Final = 0.1
+_TURNS_FILE: Final = "turns.jsonl"
 _SPEECH_SETTINGS: Final = ("STT_PROVIDER", "LLM_PROVIDER", "TTS_PROVIDER")
 
 
@@ -102,7 +102,7 @@ async def run_demo(
     providers = _speech_that_runs_here(plan.providers, on_note)
     scripts = await _scripts(plan, providers, on_note)
     with _folder(plan.out) as folder:
-        turns_file = folder / "turns.jsonl"
+        turns_file = folder / _TURNS_FILE
         settings = {
             **plan.settings,
             **providers,
@@ -110,10 +110,12 @@ async def run_demo(
             "RECORD_DIR": "" if plan.out is None else str(folder / "calls"),
             # Our callers are not Twilio and sign nothing; the server is on loopback.
             "TWILIO_AUTH_TOKEN": "",
+            "PUBLIC_BASE_URL": "",
             "MAX_CALLS": str(plan.callers),
         }
         async with running_server(folder, settings) as url:
-            on_note(f"server at {url}, {plan.callers} callers at once, {plan.calls} calls")
+            at_once = min(plan.callers, plan.calls)
+            on_note(f"server at {url}; calls: {plan.calls}, at once: {at_once}")
             calls = _Calls(f"{url.replace('http', 'ws', 1)}/media", plan.callers)
             show = asyncio.create_task(_show(turns_file, calls, on_turn))
             interrupted = await _until_interrupted(calls.place(scripts))
@@ -239,6 +241,8 @@ def _folder(out: Path | None) -> Iterator[Path]:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"cannot write into {out}: {error.strerror}") from None
+    if (out / _TURNS_FILE).exists():
+        raise UsageError(f"{out} holds the turns of an earlier run: give another --out")
     yield out
 
 
@@ -264,7 +268,9 @@ async def _scripts(
     plan: DemoPlan, providers: Mapping[str, str], on_note: Callable[[str], None]
 ) -> list[Script]:
     if plan.utterances is not None:
-        recordings = await asyncio.to_thread(Recordings.load, plan.utterances, EnergyVad)
+        # What the server's detector takes for speech is what it can answer.
+        detector = registry.detector("energy" if providers["VAD"] == "energy" else "silero")
+        recordings = await asyncio.to_thread(Recordings.load, plan.utterances, detector)
         on_note(
             f"{len(recordings.utterances)} utterances in {recordings.files} files of "
             f"{plan.utterances} ({recordings.silent} without speech)"
@@ -272,12 +278,12 @@ async def _scripts(
         for line in recordings.broken:
             on_note(f"left out: {line}")
         return [recorded_script(said) for said in recordings.share(plan.calls, plan.turns)]
-    return await _written_scripts(plan.calls, providers["TTS_PROVIDER"])
+    return await _written_scripts(plan.calls)
 
 
-async def _written_scripts(calls: int, voice: str) -> list[Script]:
-    """The written conversations in the voice of the demo; a cloud voice costs, so not that."""
-    name = "local" if voice == "local" else "simulated:instant"
+async def _written_scripts(calls: int) -> list[Script]:
+    """The written conversations, in the local voice where it runs: every detector hears that."""
+    name = "local" if local.available() is None else "simulated:instant"
     tts = registry.text_to_speech(name, ProviderOptions())
     await tts.warm()
     audio: dict[str, bytes] = {}

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from voicelat.errors import ConnectError
+from voicelat.errors import ConnectError, UsageError
 
 __all__ = ["running_server"]
 
@@ -25,7 +25,8 @@ STOP_S: Final = 10.0
 async def running_server(folder: Path, settings: Mapping[str, str]) -> AsyncIterator[str]:
     """Run ``voicelat serve`` with ``settings`` on a free loopback port, logs in ``folder``.
 
-    Yields its base URL. Raises ConnectError with the server's own words when it does not start.
+    Yields its base URL. Raises the server's own words when it does not start: UsageError for
+    settings that cannot work, else ConnectError.
     """
     command = [sys.executable, "-m", "voicelat", "serve", "--json", "--host", "127.0.0.1"]
     command += ["--port", "0"]
@@ -50,7 +51,8 @@ async def _ready(process: Process, log: Path) -> str:
     except TimeoutError:
         raise ConnectError(f"the server did not start within {START_S:.0f} s: {log}") from None
     if not line:
-        raise ConnectError(f"the server did not start: {_last_words(log)}")
+        told = f"the server did not start: {_last_words(log)}"
+        raise UsageError(told) if await process.wait() == 2 else ConnectError(told)
     url: str = json.loads(line)["url"]
     return url
 

@@ -121,7 +121,9 @@ class Recordings:
             silent += not found
             utterances += found
         if not utterances:
-            raise UsageError(f"{folder} has no WAV file with speech in it ({len(files)} looked at)")
+            why = f"; {broken[0]}" if broken else ""
+            looked = f"{len(files)} looked at{why}"
+            raise UsageError(f"{folder} has no WAV file with speech in it ({looked})")
         return cls(tuple(utterances), len(files), tuple(broken), silent)
 
     def share(self, calls: int, turns: int) -> list[list[bytes]]:

@@ -31,6 +31,13 @@ Role = Literal["stt", "llm", "tts"]
 _IMPORTABLE: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
+_METHODS: Final[dict[Role, tuple[str, ...]]] = {
+    "stt": ("warm", "open", "aclose"),
+    "llm": ("warm", "reply", "aclose"),
+    "tts": ("warm", "speak", "aclose"),
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderOptions:
     """What providers may need to know. None: the provider's own default."""
@@ -134,4 +141,8 @@ def _imported(role: Role, name: str) -> Any:
         raise UsageError(f"{here}: {module} has no {attribute}") from None
     except (TypeError, ValueError) as error:
         raise UsageError(f"{here} cannot be called without arguments: {error}") from None
-    return made()
+    provider = made()
+    missing = [method for method in _METHODS[role] if not callable(getattr(provider, method, None))]
+    if missing:
+        raise UsageError(f"{here} is none: it has no {', '.join(missing)}")
+    return provider

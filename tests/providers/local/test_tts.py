@@ -106,10 +106,12 @@ def _voice_hz(audio: bytes) -> float:
 
 
 def test_a_lower_pitch_is_lower_and_no_slower(piper: PiperVoice) -> None:
+    # The model draws its melody anew each time: several sentences even that out.
+    said = ["We are open from eight to six", "I can book you in on Monday", "Thank you for calling"]
     plain, low = (
-        piper.say("We are open from eight to six", 1.0, Stopper(), pitch) for pitch in (0.0, -4.0)
+        b"".join(piper.say(text, 1.0, Stopper(), pitch) for text in said) for pitch in (0.0, -6.0)
     )
-    assert 0.65 < _voice_hz(low) / _voice_hz(plain) < 0.92
+    assert 0.55 < _voice_hz(low) / _voice_hz(plain) < 0.9
     assert 0.8 < len(low) / len(plain) < 1.25
 
 
