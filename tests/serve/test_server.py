@@ -246,6 +246,8 @@ class Broken:
 
         raise ProviderError(self.name, "has no voice", "give_up")
 
+    async def speak(self, text: str, language: str) -> None: ...
+
     async def aclose(self) -> None: ...
 
 

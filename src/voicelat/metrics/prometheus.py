@@ -7,14 +7,15 @@ nothing else here needs prometheus-client.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
-import msgspec
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
     Counter,
+    Gauge,
     Histogram,
     generate_latest,
 )
@@ -71,7 +72,23 @@ class PrometheusExporter:
             for name, (help_text, _) in _COUNTERS.items()
         }
         if record_counts is not None:
-            self._registry.register(_RecordsCollector(record_counts))
+            self.watch_counts(
+                "voicelat_turn_records",
+                "Turn records by what became of them",
+                "fate",
+                lambda: _fates(record_counts()),
+            )
+
+    def watch_counts(
+        self, name: str, help_text: str, label: str, read: Callable[[], Mapping[str, int]]
+    ) -> None:
+        """Show counts that somebody else keeps, asked for at scrape time: one series a key, so
+        the keys must be from a closed set."""
+        self._registry.register(_Counts(name, help_text, label, read))
+
+    def watch_gauge(self, name: str, help_text: str, read: Callable[[], float]) -> None:
+        """Show a value that goes up and down, asked for at scrape time."""
+        Gauge(name, help_text, registry=self._registry).set_function(read)
 
     def observe(self, record: TurnRecord) -> None:
         """Count one turn. Suits `MetricRecorder.subscribe`."""
@@ -91,17 +108,21 @@ class PrometheusExporter:
         return generate_latest(self._registry)
 
 
-class _RecordsCollector:
-    """Asks the recorder at scrape time, so that no counter is kept twice."""
+def _fates(counts: RecordCounts) -> dict[str, int]:
+    return {"written": counts.written, "dropped": counts.dropped, "failed": counts.failed}
 
-    def __init__(self, record_counts: Callable[[], RecordCounts]) -> None:
-        self._record_counts = record_counts
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """Asks for the counts when it is scraped, so that none is kept twice."""
+
+    name: str
+    help_text: str
+    label: str
+    read: Callable[[], Mapping[str, int]]
 
     def collect(self) -> Iterator[CounterMetricFamily]:
-        family = CounterMetricFamily(
-            "voicelat_turn_records", "Turn records by what became of them", labels=["fate"]
-        )
-        counts = msgspec.structs.asdict(self._record_counts())
-        for fate in ("written", "dropped", "failed"):
-            family.add_metric([fate], counts[fate])
+        family = CounterMetricFamily(self.name, self.help_text, labels=[self.label])
+        for key, count in self.read().items():
+            family.add_metric([key], count)
         yield family

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
@@ -83,6 +83,7 @@ class TwilioServer:
             admit=self._admit,
             settings=settings,
         )
+        self._show_metrics()
         self.app = Starlette(
             routes=[
                 Route("/voice", self._voice, methods=["POST"]),
@@ -93,6 +94,21 @@ class TwilioServer:
             ],
             lifespan=self._lifespan,
         )
+
+    def _show_metrics(self) -> None:
+        show = self._exporter
+        show.watch_gauge("voicelat_calls", "Calls going on now", lambda: self.loop.calls)
+        show.watch_counts(
+            "voicelat_socket_events",
+            "Sockets ended, refused, and messages dropped",
+            "why",
+            lambda: self._sockets,
+        )
+        if self._deck is not None:
+            lost = self._deck.lost
+            show.watch_counts(
+                "voicelat_recording_lost", "Writes the disk did not take", "why", lambda: dict(lost)
+            )
 
     async def warm(self) -> None:
         """Get ready for the first call; the second time there is nothing to do.
@@ -241,30 +257,7 @@ class TwilioServer:
         return JSONResponse(health, status_code=503 if self.draining else 200)
 
     async def _metrics(self, _request: Request) -> Response:
-        lines = [
-            "# HELP voicelat_calls Calls going on now",
-            "# TYPE voicelat_calls gauge",
-            f"voicelat_calls {self.loop.calls}",
-        ]
-        for name, help_text, counts in self._families():
-            lines += [f"# HELP {name}_total {help_text}", f"# TYPE {name}_total counter"]
-            lines += [f'{name}_total{{why="{_escaped(w)}"}} {n}' for w, n in counts.items()]
-        text = "\n".join(lines).encode() + b"\n"
-        return Response(self._exporter.exposition() + text, headers={"content-type": CONTENT_TYPE})
-
-    def _families(self) -> list[tuple[str, str, Mapping[str, int]]]:
-        families: list[tuple[str, str, Mapping[str, int]]] = [
-            (
-                "voicelat_socket_events",
-                "Sockets ended, refused, and messages dropped",
-                self._sockets,
-            )
-        ]
-        if self._deck is not None:
-            families.append(
-                ("voicelat_recording_lost", "Writes the disk did not take", self._deck.lost)
-            )
-        return families
+        return Response(self._exporter.exposition(), headers={"content-type": CONTENT_TYPE})
 
 
 _STREAM_EVENTS = frozenset({"stream-started", "stream-stopped", "stream-error"})
@@ -282,7 +275,3 @@ def _lists(form: FormData) -> dict[str, str | list[str]]:
 def _say(text: str) -> Response:
     twiml = f'<?xml version="1.0" encoding="UTF-8"?><Response><Say>{text}</Say></Response>'
     return Response(twiml, media_type="text/xml")
-
-
-def _escaped(label: str) -> str:
-    return label.replace("\\", r"\\").replace('"', r"\"").replace("\n", " ")
