@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+import pytest
 from tests.engine.fakes import FOREVER, Ears, Step
 from tests.engine.virtual_loop import LoopClock, virtual_time
 
@@ -157,3 +158,30 @@ async def test_the_stream_is_closed_with_the_listener() -> None:
     async with _listening() as ear:
         pass
     assert ear.stt.streams[0].closed
+
+
+@virtual_time
+async def test_a_stream_that_raises_when_it_is_fed_is_closed_and_told() -> None:
+    async with _listening() as ear:
+        stream = ear.stt.streams[-1]
+        stream.feed = _raises  # type: ignore[method-assign]
+        ear.listener.feed(b"1")
+        ear.listener.feed(b"2")
+        await asyncio.sleep(0.01)
+        assert stream.closed
+        with pytest.raises(ValueError, match="a bug in feed"):
+            await ear.task
+
+
+def _raises(audio: bytes) -> None:
+    raise ValueError("a bug in feed")
+
+
+@virtual_time
+async def test_a_recogniser_that_never_waits_lets_others_run() -> None:
+    async with _listening() as ear:
+        for _ in range(100):
+            ear.stt.streams[-1].tell(Transcript("one", final=False))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert 0 < len(ear.heard) < 20

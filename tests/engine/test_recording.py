@@ -184,6 +184,18 @@ def test_a_time_that_cannot_be_is_counted_and_the_call_is_kept(tmp_path: Path) -
     assert spans(channels(tmp_path)[0]) == [(20, 40)]
 
 
+def test_a_step_that_cannot_be_written_ends_its_trace(tmp_path: Path) -> None:
+    deck = TapeDeck(tmp_path)
+    tape = deck.tape(INFO, TurnConfig())
+    for text in ("one", "\ud800", "two"):
+        tape.step(20, on.Partial(text), [])
+    tape.close()
+    deck.close()
+    (path,) = traces(tmp_path)
+    assert [step.event for step in trace_of(path).steps] == [on.Partial("one")]
+    assert sum(n for why, n in deck.lost.items() if why.startswith("a step cannot be")) >= 2
+
+
 def hung(deck: TapeDeck) -> threading.Event:
     """The disk hangs from here until the event is set."""
     hangs, awake = threading.Event(), threading.Event()

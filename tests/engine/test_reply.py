@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 
+import pytest
 from tests.engine.fakes import FOREVER, Ears, Step, Voice, Words, tone
 from tests.engine.virtual_loop import virtual_time
 
@@ -206,3 +208,40 @@ async def test_a_cancelled_reply_posts_nothing_more() -> None:
     reply.task.cancel()
     await asyncio.sleep(1)
     assert reply.events == []
+
+
+class _RestlessWords(Words):
+    """A model that answers for ever and never waits."""
+
+    async def reply(self, prompt: Prompt) -> AsyncGenerator[str, None]:
+        while True:
+            yield ""
+
+
+class _RestlessVoice(Voice):
+    """A voice that does."""
+
+    async def speak(self, text: str, language: str) -> AsyncGenerator[bytes, None]:
+        while True:
+            yield tone(1000)
+
+
+@virtual_time
+@pytest.mark.parametrize(
+    ("words", "voice"), [(_RestlessWords(), Voice()), (Words("Sure."), _RestlessVoice())]
+)
+async def test_a_provider_that_never_waits_lets_others_run(words: Words, voice: Voice) -> None:
+    stack = Stack(Ears(), words, voice)
+    source = Prompt("CA1", 1, "hello")
+    reply = ReplyTask(stack, 1, 1, source, post=lambda _: None, wake=lambda: None)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    task = reply.cancel()
+    assert not task.done()
+    await asyncio.wait([task])
+
+
+@virtual_time
+async def test_a_voice_that_never_ends_fails() -> None:
+    parts = await _Reply("Sure.", voice=_RestlessVoice()).parts()
+    assert parts[-1].failure == "voice: speaks for more than 300 s"

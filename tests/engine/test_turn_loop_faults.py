@@ -14,6 +14,7 @@ from voicelat.caller import CallSetup, Say, Silence, WaitForReply
 from voicelat.engine.config import EngineConfig
 from voicelat.engine.turn_loop import CallSummary
 from voicelat.errors import ProviderError
+from voicelat.providers.protocols import SttStream
 from voicelat.turn.config import TurnConfig
 from voicelat.twilio.messages import Connected, InboundMessage, Media, Start, Stop
 
@@ -228,6 +229,26 @@ async def test_ears_that_break_the_contract_are_told_and_the_call_goes_on() -> N
     summary, _ = await desk.take(Phone(Silence(500), *_QUESTION))
     (error,) = summary.errors
     assert "a bug in ears" in error
+    assert [record.outcome for record in desk.records] == ["answered"]
+
+
+class _EarsThatCannotBeFed(Ears):
+    async def open(self, language: str) -> SttStream:
+        stream = await super().open(language)
+
+        def feed(audio: bytes) -> None:
+            raise ValueError("a bug in feed")
+
+        stream.feed = feed  # type: ignore[method-assign]
+        return stream
+
+
+@virtual_time
+async def test_ears_that_raise_when_they_are_fed_are_told_and_the_call_goes_on() -> None:
+    desk = Desk(stt=_EarsThatCannotBeFed())
+    summary, _ = await desk.take(Phone(Silence(500), *_QUESTION))
+    (error,) = summary.errors
+    assert "a bug in feed" in error
     assert [record.outcome for record in desk.records] == ["answered"]
 
 

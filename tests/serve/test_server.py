@@ -9,6 +9,7 @@ import re
 import resource
 import signal
 import socket
+import sys
 from pathlib import Path
 
 import httpx
@@ -249,6 +250,32 @@ class Broken:
     async def speak(self, text: str, language: str) -> None: ...
 
     async def aclose(self) -> None: ...
+
+
+class Hung(Broken):
+    """A voice that is never warm."""
+
+    async def warm(self) -> None:
+        sys.stdout.write("warming\n")
+        sys.stdout.flush()
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(("sig", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+async def test_a_server_that_never_gets_warm_can_be_stopped(
+    sig: signal.Signals, code: int, tmp_path: Path
+) -> None:
+    options = ("--port", "0", *INSTANT, "--tts", "tests.serve.test_server:Hung")
+    process = await start(tmp_path, options, env={"PYTHONPATH": str(ROOT)})
+    assert process.stdout is not None
+    try:
+        assert await process.stdout.readline() == b"warming\n"
+        process.send_signal(sig)
+        assert await asyncio.wait_for(process.wait(), 20) == code
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
 
 
 async def test_with_a_host_everybody_reaches_insecure_is_enough(tmp_path: Path) -> None:

@@ -310,7 +310,7 @@ async def test_callers_that_vanish_leave_the_others_alone() -> None:
 
 
 async def test_a_caller_that_reads_nothing_holds_nobody_up() -> None:
-    talkative = EngineConfig(greeting="word " * 2000, max_reply_words=1)
+    talkative = EngineConfig(greeting="word " * 600, max_reply_words=1)
     async with serving(engine=talkative) as server:
         async with connect(server.media, max_queue=1) as deaf:
             await deaf.send(START)

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from voicelat.engine.intake import transcript_of
 from voicelat.errors import Advice, ProviderError
 from voicelat.providers.protocols import SpeechToText, SttStream, Transcript
 
@@ -39,6 +40,8 @@ class Listener:
         self._on_transcript = on_transcript
         self._stream: SttStream | None = None
         self._backlog: deque[bytes | bool | None] = deque()
+        self._running: asyncio.Task[None] | None = None
+        self._breach: Exception | None = None
         self._voice = False
         """The last hint a stream was given."""
         self._failures = 0
@@ -61,12 +64,21 @@ class Listener:
         self._give(None)
 
     async def run(self) -> None:
-        """Listen until cancelled, or until the recogniser is lost for good."""
-        while True:
-            wait_s = await self._listen_once()
-            if wait_s is None:
-                return
-            await asyncio.sleep(wait_s)
+        """Listen until cancelled, or until the recogniser is lost for good.
+
+        Raises what a stream raised that its contract does not allow.
+        """
+        self._running = asyncio.current_task()
+        try:
+            while True:
+                wait_s = await self._listen_once()
+                if wait_s is None:
+                    return
+                await asyncio.sleep(wait_s)
+        except asyncio.CancelledError:
+            if self._breach is None:
+                raise
+            raise self._breach from None
 
     async def _listen_once(self) -> float | None:
         """One stream from open to end. Returns the wait before the next, None for no next."""
@@ -76,7 +88,8 @@ class Listener:
             self._catch_up(stream)
             async for transcript in stream:
                 self._failures = 0
-                self._on_transcript(transcript)
+                self._on_transcript(transcript_of(transcript))
+                await asyncio.sleep(0)  # one that never waits must not keep the calls waiting
         except ProviderError as error:
             return self._failed(str(error), error.advice)
         else:
@@ -105,12 +118,22 @@ class Listener:
 
     def _give(self, entry: bytes | bool | None) -> None:
         if self._stream is not None:
-            self._pass(self._stream, entry)
+            try:
+                self._pass(self._stream, entry)
+            except Exception as error:  # noqa: BLE001 - foreign code: its bug must not end the call
+                self._break(error)
             return
         self._backlog.append(entry)
         if len(self._backlog) > MAX_BACKLOG:
             self._backlog.popleft()
             self.lost += 1
+
+    def _break(self, error: Exception) -> None:
+        """A stream raised where it must not: `run` ends with what it raised."""
+        self._stream = None
+        self._breach = error
+        if self._running is not None:
+            self._running.cancel()
 
     def _pass(self, stream: SttStream, entry: bytes | bool | None) -> None:
         if entry is None:

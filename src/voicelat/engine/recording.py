@@ -173,9 +173,12 @@ class CallTape:
         try:
             job()
         except OSError as error:
-            self._failure = error.strerror or str(error)
-            self._deck.lose(self._failure)
-            self.shut()
+            self._fail(error.strerror or str(error))
+
+    def _fail(self, why: str) -> None:
+        self._failure = why
+        self._deck.lose(why)
+        self.shut()
 
     def _start(self) -> None:
         self._deck.opened(self)
@@ -207,8 +210,14 @@ class CallTape:
             self._agent_end_ms = at_ms
 
     def _note(self, row: TraceStep) -> None:
-        if self._trace is not None:
-            self._trace.write(encode_line(row))
+        if self._trace is None:
+            return
+        try:
+            line = encode_line(row)
+        except (TypeError, ValueError) as error:  # text that is no Unicode, a foreign number
+            self._fail(f"a step cannot be written: {error}")
+        else:
+            self._trace.write(line)
 
     def flush(self) -> None:
         """Put the trace on disk."""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from voicelat.audio.level import first_audible
 from voicelat.audio.mulaw import BYTES_PER_MS
 from voicelat.engine.clauses import ClauseSplitter
+from voicelat.engine.intake import AudioIntake, text_of
 from voicelat.engine.stack import Stack
 from voicelat.providers.protocols import Prompt
 from voicelat.turn import events as on
@@ -63,6 +64,7 @@ class ReplyTask:
         self._parts: deque[Part] = deque()
         self._said: list[str] = []
         self._audible = False
+        self._intake = AudioIntake(stack.tts.name)
         self._task = asyncio.create_task(self._make(), name=f"reply {turn}.{attempt}")
         self._task.add_done_callback(self._ended)
 
@@ -100,10 +102,11 @@ class ReplyTask:
         try:
             async with aclosing(self._stack.llm.reply(prompt)) as pieces:
                 async for piece in pieces:
+                    await asyncio.sleep(0)  # a model may never wait: the calls must not
                     if not started:
                         self._post(on.ReplyTextStarted(self.turn, self.attempt))
                         started = True
-                    for clause in splitter.push(piece):
+                    for clause in splitter.push(text_of(piece)):
                         clauses.put_nowait(clause)
                     if splitter.full:
                         break
@@ -118,7 +121,8 @@ class ReplyTask:
         self._said.append(clause)
         async with aclosing(self._stack.speak(clause)) as chunks:
             async for audio, cached in chunks:
-                self._add_audio(audio, cached=cached)
+                self._add_audio(self._intake.take(audio), cached=cached)
+                await asyncio.sleep(0)  # as above
         self._add(Part(clause=clause))
 
     def _add_audio(self, audio: bytes, *, cached: bool) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.datastructures import FormData
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
@@ -92,6 +92,7 @@ class TwilioServer:
                 Route("/metrics", self._metrics),
                 WebSocketRoute("/media", self._media),
             ],
+            exception_handlers={ClientDisconnect: self._hung_up},
             lifespan=self._lifespan,
         )
 
@@ -231,6 +232,11 @@ class TwilioServer:
         self._sockets["forged webhook"] += 1
         _LOG.warning("refused %s: the signature is not Twilio's for %s", request.url.path, url)
         return JSONResponse({"error": "bad signature"}, status_code=403)
+
+    async def _hung_up(self, _request: Request, _error: Exception) -> Response:
+        """The peer went away in the middle of its form: nobody reads this answer."""
+        self._sockets["webhook broken off"] += 1
+        return Response(status_code=400)
 
     def _handshake_is_genuine(self, socket: WebSocket) -> bool:
         token = self.config.auth_token

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import signal
@@ -64,13 +65,21 @@ class _Uvicorn(uvicorn.Server):
         self._server = server
         self._on_ready = on_ready
         self._drain_until_s: float | None = None
+        self._warming: asyncio.Task[None] | None = None
         self.signals: list[int] = []
         """Those that asked it to stop, in order."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Warm up, listen, and say so."""
         # Before the lifespan would do it: its errors end in uvicorn's log, with a traceback.
-        await self._server.warm()
+        self._warming = asyncio.create_task(self._server.warm())
+        try:
+            await self._warming
+        except asyncio.CancelledError:
+            if not self.signals:
+                raise
+            self.should_exit = True
+            return
         await super().startup(sockets)
         if self.should_exit or not sockets:
             return
@@ -84,12 +93,15 @@ class _Uvicorn(uvicorn.Server):
             self._on_ready(f"http://{host}:{port}")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal drains, the second closes the calls, the third gives up.
+        """The first signal drains, the second closes the calls, the third gives up; while the
+        providers are being warmed, which may be for ever, the first is enough.
 
         Uvicorn's own would raise the signal again after the shutdown, and SIGTERM would end
         the process before its last logs are written.
         """
         self.signals.append(sig)
+        if self._warming is not None and not self._warming.done():
+            self._warming.get_loop().call_soon_threadsafe(self._warming.cancel)
         if len(self.signals) == 1:
             self._server.draining = True
             self._drain_until_s = time.monotonic() + self._server.config.grace_s
