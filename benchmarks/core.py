@@ -26,23 +26,8 @@ from voicelat.turn.machine import TurnMachine
 TURNS = 200
 ROUNDS = 7
 TARGET_US = 5.0
-WORDS = [
-    "I",
-    "would",
-    "like",
-    "to",
-    "book",
-    "a",
-    "table",
-    "for",
-    "two",
-    "people",
-    "on",
-    "Sunday",
-    "at",
-    "eight",
-    "please",
-]
+SENTENCE = "I would like to book a table for two people on Sunday at eight please"
+WORDS = SENTENCE.split()
 CLAUSES = ["Sunday at eight,", "let me see.", "Yes, we have a table", "by the window.", "Shall I?"]
 
 Timed = tuple[int, on.Event]

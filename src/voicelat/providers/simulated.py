@@ -30,23 +30,8 @@ __all__ = [
     "profile",
 ]
 
-_SPOKEN: Final = [
-    "one",
-    "moment",
-    "please",
-    "I",
-    "would",
-    "like",
-    "to",
-    "book",
-    "a",
-    "table",
-    "for",
-    "two",
-    "people",
-    "tonight",
-    "at",
-]
+_SENTENCE: Final = "one moment please I would like to book a table for two people tonight at"
+_SPOKEN: Final = _SENTENCE.split()
 _REPLY: Final = "Certainly, I have noted that for you. Is there anything else I can do?"
 _MS_PER_WORD: Final = 400
 """150 words a minute, the middle of what is given for conversation."""
