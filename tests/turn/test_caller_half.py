@@ -10,7 +10,7 @@ from voicelat.turn import effects as do
 from voicelat.turn import events as on
 from voicelat.turn.caller_half import CallerHalf
 from voicelat.turn.config import TurnConfig
-from voicelat.turn.endpointing import FixedHangover
+from voicelat.turn.endpointing import Fixed
 from voicelat.turn.states import Caller, CallerMove
 from voicelat.turn.timers import Timers
 
@@ -145,7 +145,7 @@ def test_a_hebrew_turn_is_told_from_its_words_like_any_other() -> None:
 
 
 def test_an_illegal_move_raises_and_changes_nothing() -> None:
-    caller = CallerHalf(TurnConfig(), FixedHangover(160), Timers())
+    caller = CallerHalf(TurnConfig(), Fixed(), Timers())
     with pytest.raises(IllegalMove, match="turn over while silent"):
         caller.move(CallerMove.TURN_OVER)
     assert caller.state is Caller.SILENT

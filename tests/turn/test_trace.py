@@ -15,7 +15,7 @@ from voicelat.errors import InvalidFile
 from voicelat.turn import effects as do
 from voicelat.turn import events as on
 from voicelat.turn.config import TurnConfig
-from voicelat.turn.endpointing import FixedHangover
+from voicelat.turn.endpointing import Fixed, Patience, Pause
 from voicelat.turn.machine import TurnMachine
 from voicelat.turn.trace import Difference, Trace, TraceHeader, TraceStep, encode_line, replay
 
@@ -90,9 +90,19 @@ def test_another_setting_gives_a_difference_at_the_step_it_shows_first(
         assert machine.handle(before.event, before.at_ms) == before.effects
 
 
+class Patient:
+    """Waits a little longer than is set."""
+
+    def judge(self, pause: Pause) -> Patience:
+        return Patience(times=1.1)
+
+    def resumed(self, pause_ms: int) -> None:
+        pass
+
+
 def test_another_policy_gives_a_difference_too(trace: Trace) -> None:
-    assert replay(trace, FixedHangover(160, 0)) is None
-    assert replay(trace, FixedHangover(170, 0)) is not None
+    assert replay(trace, Fixed()) is None
+    assert replay(trace, Patient()) is not None
 
 
 def test_a_changed_effect_is_found(trace: Trace) -> None:

@@ -7,7 +7,7 @@ from typing import Final, Literal
 from voicelat.errors import IllegalMove
 from voicelat.metrics.record import EouReason
 from voicelat.turn.config import TurnConfig
-from voicelat.turn.endpointing import Endpointing, EndpointPolicy, Pause
+from voicelat.turn.endpointing import Endpointing, EndpointPolicy, Pause, endpointing
 from voicelat.turn.states import CALLER_MOVES, Caller, CallerMove
 from voicelat.turn.timers import Timer, Timers
 from voicelat.turn.transcript import TurnText
@@ -81,7 +81,10 @@ class CallerHalf:
 
     def voice(self, at_ms: int) -> None:
         """Voice begins or goes on."""
+        paused = self.state is Caller.PAUSED
         self.move(CallerMove.VOICE)
+        if paused:
+            self.went_on(at_ms)
         self._segment_ms = at_ms
         self._timers.cancel(*_PAUSE_TIMERS)
 
@@ -133,10 +136,21 @@ class CallerHalf:
         self._hint = probability
         self._endpointing = None
 
+    def correct(self) -> None:
+        """The final came after the turn was over and has other words: the policy judges anew."""
+        self._final_here = True
+        self._endpointing = None
+
+    def went_on(self, at_ms: int) -> None:
+        """The caller's voice went on at ``at_ms`` in the turn of the last pause: the policy may
+        learn from its length."""
+        if self.speech_end_ms is not None:
+            self._policy.resumed(max(0, at_ms - self.speech_end_ms))
+
     def gate_ms(self, now_ms: int) -> int:
-        """When the speak gate opens for the turn that just ended."""
+        """When the speak gate opens for the turn that ended at ``now_ms``."""
         start = now_ms if self.speech_end_ms is None else self.speech_end_ms
-        return start + self._decide().gate_ms
+        return start + self._waits().gate_ms
 
     def consider(self, now_ms: int) -> Verdict | None:
         """Judge the pause. None: not yet; the timers for the next look are armed."""
@@ -149,7 +163,8 @@ class CallerHalf:
             if stable_ms is not None and not stable:
                 self._timers.arm(Timer.DEBOUNCE, stable_ms)
             ready = self._final_here or (self._heard_here and stable)
-            return "speculate" if ready and self.text.words and not self._keys else None
+            may = self._waits().speculate and not self._keys
+            return "speculate" if ready and self.text.words and may else None
         if self._final_here:
             return "silence" if self.is_utterance_at(now_ms) else "ignore"
         if stable:
@@ -195,7 +210,7 @@ class CallerHalf:
         if self._keys:
             return self._words_ms + self._config.dtmf_gap_ms
         start = self._words_ms if self.speech_end_ms is None else self.speech_end_ms
-        return start + self._decide().hangover_ms
+        return start + self._waits().hangover_ms
 
     def _stable_from_ms(self) -> int | None:
         """When the text counts as stable. None: no text has come since the voice began."""
@@ -206,9 +221,10 @@ class CallerHalf:
             return None
         return text.changed_ms + self._config.debounce_ms
 
-    def _decide(self) -> Endpointing:
+    def _waits(self) -> Endpointing:
         if self._endpointing is None:
-            self._endpointing = self._policy.decide(
-                Pause(self._voiced_ms, self.text.text, self._final_here, self._hint)
+            pause = Pause(self._voiced_ms, self.text.text, self._final_here, self._hint)
+            self._endpointing = endpointing(
+                self._config.hangover_ms, self._config.speak_gate_ms, self._policy.judge(pause)
             )
         return self._endpointing

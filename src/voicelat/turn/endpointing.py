@@ -1,16 +1,17 @@
-"""Policies: how much silence ends a turn, and how much must pass before the reply sounds.
+"""Policies: how much patience a pause deserves, against the waits that are set.
 
-A policy is a small object without a clock. The machine asks it when a pause begins and again
-whenever the pause's text or hint changes.
+A policy is a small object without a clock, one per call. The machine asks it when a pause
+begins and again whenever the pause's text or hint changes, multiplies its own hangover and
+speak gate by the answer, and tells it of every pause after which the caller went on.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
-__all__ = ["EndpointPolicy", "Endpointing", "FixedHangover", "Pause"]
+__all__ = ["AS_SET", "EndpointPolicy", "Endpointing", "Fixed", "Patience", "Pause", "endpointing"]
 
 
 class Pause(Struct, frozen=True):
@@ -26,27 +27,57 @@ class Pause(Struct, frozen=True):
     """The last endpoint hint in this pause, 0..1. None: no end-of-turn model spoke."""
 
 
+class Patience(Struct, frozen=True):
+    """A policy's answer, relative to the waits that are set."""
+
+    times: float = 1.0
+    """Hangover and speak gate are multiplied by this: below 1 the turn looks over."""
+    least_ms: int = 0
+    """Neither is shorter than this, in ms of silence since speech_end."""
+    speculate: bool = True
+    """Work on the reply may start before the turn is over."""
+
+
+AS_SET: Final = Patience()
+"""The waits as they are set."""
+
+
 class Endpointing(Struct, frozen=True):
-    """A policy's answer. Both are silence since speech_end, in ms."""
+    """The waits of one pause. Both are silence since speech_end, in ms."""
 
     hangover_ms: int
     gate_ms: int
+    speculate: bool = True
+
+
+def endpointing(hangover_ms: int, gate_ms: int, patience: Patience) -> Endpointing:
+    """The waits that are set, with patience."""
+    times, least_ms = patience.times, patience.least_ms
+    return Endpointing(
+        max(round(hangover_ms * times), least_ms),
+        max(round(gate_ms * times), least_ms),
+        patience.speculate,
+    )
 
 
 class EndpointPolicy(Protocol):
-    """Decides how long to wait."""
+    """Decides how long to wait. One object per call: it may learn from the caller's pauses."""
 
-    def decide(self, pause: Pause) -> Endpointing:
-        """The hangover and the speak gate for this pause. Same pause, same answer."""
+    def judge(self, pause: Pause) -> Patience:
+        """The patience this pause deserves. Same pause and same past, same answer."""
+        ...
+
+    def resumed(self, pause_ms: int) -> None:
+        """The caller went on in the same turn after a pause of ``pause_ms``."""
         ...
 
 
-class FixedHangover(Struct, frozen=True):
-    """The same wait for every pause."""
+class Fixed(Struct, frozen=True):
+    """The same waits for every pause: those that are set."""
 
-    hangover_ms: int
-    gate_ms: int = 0
+    def judge(self, pause: Pause) -> Patience:
+        """The waits as they are set, whatever the pause."""
+        return AS_SET
 
-    def decide(self, pause: Pause) -> Endpointing:
-        """The configured wait, whatever the pause."""
-        return Endpointing(self.hangover_ms, self.gate_ms)
+    def resumed(self, pause_ms: int) -> None:
+        """Nothing is learned from it."""

@@ -167,12 +167,19 @@ class Floor:
             draft.correct(words, self.caller.speech_end_ms, self.now_ms)
             self.agent.words_changed(draft, words.words)
             self.agent.answer(draft, words.text, words.words, self.now_ms)
+            if self._gate_can_move():
+                self.caller.correct()
+                self._move_gate()
 
     def on_hint(self, probability: float) -> None:
-        """An estimate that the turn is over, for the policy."""
+        """An estimate that the turn is over, for the policy. Work may have begun already: until
+        the gate opens, the estimate can still move it."""
         if self.caller.state is Caller.PAUSED:
             self.caller.hint(probability)
             self._consider()
+        elif self._gate_can_move():
+            self.caller.hint(probability)
+            self._move_gate()
         else:
             self.dropped["hint outside a pause"] += 1
 
@@ -231,6 +238,15 @@ class Floor:
         caller.end(CallerMove.TURN_OVER)
         self.agent.answer(draft, words.text, words.words, now_ms)
 
+    def _gate_can_move(self) -> bool:
+        """Whether the turn is over, the caller still silent, and the gate still to open."""
+        silent = self.caller.state is Caller.SILENT and self.caller.speech_end_ms is not None
+        return silent and self._timers.armed(Timer.GATE)
+
+    def _move_gate(self) -> None:
+        """The policy may think otherwise now."""
+        self._timers.arm(Timer.GATE, max(self.caller.gate_ms(self.now_ms), self.now_ms))
+
     # -- the floor ----------------------------------------------------------------------------
 
     def _onset(self) -> None:
@@ -254,6 +270,8 @@ class Floor:
             draft = self._next_turn(voice_ms, words)
         else:
             self.agent.cancel(draft, "reopened")
+            if voice_ms is not None:
+                self.caller.went_on(voice_ms)
             self.caller.text.absorb(words)
             draft.reopen()
             draft.adopt(words)
@@ -266,6 +284,8 @@ class Floor:
         draft.stamp("barge_in", self.now_ms)
         if voice_ms is not None and sent_ms is not None:
             draft.cutoff = is_cutoff(voice_ms, sent_ms)
+            if draft.cutoff:
+                self.caller.went_on(voice_ms)
         self.agent.cancel(draft, "barge_in")
         self._emit(do.ClearPlayout(draft.turn))
         self._close(draft, self.agent.heard)

@@ -17,7 +17,7 @@ from voicelat.metrics.record import CallInfo
 from voicelat.turn import effects as do
 from voicelat.turn import events as on
 from voicelat.turn.config import TurnConfig
-from voicelat.turn.endpointing import EndpointPolicy, FixedHangover
+from voicelat.turn.endpointing import EndpointPolicy, Fixed
 from voicelat.turn.floor import Floor
 from voicelat.turn.states import Agent, Caller
 from voicelat.turn.timers import Timers
@@ -29,14 +29,15 @@ class TurnMachine:
     """All turns of one call.
 
     ``config``: the settings. ``call``: what every record of this call has in common.
-    ``policy``: how long a pause must be to end a turn; None takes the fixed hangover.
+    ``policy``: how much patience each pause deserves, an object of this call's own; None waits as
+    the settings say.
     """
 
     def __init__(
         self, config: TurnConfig, call: CallInfo, policy: EndpointPolicy | None = None
     ) -> None:
         self._timers = Timers()
-        policy = policy or FixedHangover(config.hangover_ms, config.speak_gate_ms)
+        policy = policy or Fixed()
         self._effects: list[do.Effect] = []
         self._floor = Floor(config, call, policy, self._timers, self._emit)
         self._now_ms = 0

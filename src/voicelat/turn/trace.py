@@ -20,7 +20,33 @@ from voicelat.turn.endpointing import EndpointPolicy
 from voicelat.turn.events import Event
 from voicelat.turn.machine import TurnMachine
 
-__all__ = ["Difference", "Trace", "TraceHeader", "TraceStep", "encode_line", "replay"]
+__all__ = [
+    "Difference",
+    "Listening",
+    "Trace",
+    "TraceHeader",
+    "TraceStep",
+    "encode_line",
+    "replay",
+]
+
+
+class Listening(msgspec.Struct, frozen=True, kw_only=True):
+    """How a caller-side trace came about: a recording, and who listened to it afterwards."""
+
+    recording: str
+    """Name of the file."""
+    duration_ms: int
+    caller_channel: int
+    """Index of the caller's channel, from 0."""
+    channels_by: str
+    """Why that one: ``told``, ``mono``, ``agent speaks first``, ..."""
+    agent_voice: list[tuple[int, int]] | None
+    """Where the agent spoke, begin and end in ms. None: a mono recording, nobody knows."""
+    ears: dict[str, str]
+    """What listened: ``stt``, ``vad``, ``language``, ``turn_model``."""
+    lag_ms: dict[str, float] = {}
+    """What the recogniser took, measured: ``n``, ``p50``, ``p95`` of pause to text."""
 
 
 class TraceHeader(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +57,8 @@ class TraceHeader(msgspec.Struct, frozen=True, kw_only=True):
     turn: TurnConfig
     voicelat: str
     """The version that wrote it."""
+    listening: Listening | None = None
+    """None: the trace of a live call. Else its steps are the caller's side only."""
 
 
 class TraceStep(msgspec.Struct, frozen=True, kw_only=True):
