@@ -74,7 +74,22 @@ def test_a_request_to_repeat_that_has_not_sounded_is_taken_back_too() -> None:
 def test_no_word_is_doubled_when_the_requested_final_comes() -> None:
     call = going_on().play((2350, on.Final("I want a table.")), (2800, on.Partial("for two")))
     call.play((3300, on.SpeechStopped(3300)), (3400, on.Final("for two"))).wait(3460)
-    assert last_text(call) == WANT + " for two"
+    assert last_text(call) == "I want a table. for two"
+
+
+def test_a_second_final_before_the_gate_opens_is_put_behind_the_first() -> None:
+    call = Scenario(speak_gate_ms=900).play(*utterance(1000, 2000, "I want"))
+    call.play((2300, on.Final("I want")), (2600, on.Final("a table"))).wait(2800)
+    assert last_text(call) == "I want a table"
+    record = call.answered(3000).record
+    assert (record.text, record.final_text, record.clipped) == ("I want a table",) * 2 + (False,)
+
+
+def test_a_final_without_words_changes_nothing() -> None:
+    call = Scenario(speak_gate_ms=900).play(*utterance(1000, 2000, "I want"))
+    call.play((2300, on.Final("..."))).wait(2800)
+    assert last_text(call) == "I want"
+    assert call.answered(3000).record.clipped
 
 
 def test_no_word_is_doubled_when_the_recogniser_goes_on_with_the_same_segment() -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 __all__ = [
+    "ComputesHere",
     "LanguageModel",
     "Message",
     "Prompt",
@@ -72,6 +73,22 @@ class SpeechToText(Protocol):
         ...
 
     async def aclose(self) -> None: ...
+
+
+@runtime_checkable
+class ComputesHere(Protocol):
+    """What ears add that compute in this process and wait for nobody outside it.
+
+    They are listened to recordings with as fast as they can; ears without it are taken for a
+    service on the network, and listened with in real time.
+    """
+
+    def computing(self) -> bool:
+        """Whether work is under way whose result will still come. Asked often, never blocks.
+
+        What runs in `asyncio.to_thread` or an event loop's executor need not be counted.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,6 +139,10 @@ class SimulatedStt:
         self._calls += 1
         return SimulatedSttStream(self._profile, random.Random(self._seed * 7919 + self._calls))
 
+    def computing(self) -> bool:
+        """See `ComputesHere`. Its latencies are timers."""
+        return False
+
     async def aclose(self) -> None:
         """Nothing to free."""
 

@@ -136,8 +136,8 @@ class CallerHalf:
         self._hint = probability
         self._endpointing = None
 
-    def correct(self) -> None:
-        """The final came after the turn was over and has other words: the policy judges anew."""
+    def confirm(self) -> None:
+        """The final came after the turn was over: the policy judges anew."""
         self._final_here = True
         self._endpointing = None
 

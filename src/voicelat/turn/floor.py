@@ -19,7 +19,7 @@ from voicelat.turn.overlap import Overlap
 from voicelat.turn.owed import OwedFinal
 from voicelat.turn.states import Agent, Caller, CallerMove
 from voicelat.turn.timers import Timer, Timers
-from voicelat.turn.transcript import TurnText
+from voicelat.turn.transcript import TurnText, words_of
 
 __all__ = ["Floor"]
 
@@ -161,15 +161,17 @@ class Floor:
             self.dropped["late words"] += 1
             return
         draft.settle_final(text, self.now_ms)
-        if text and draft.clipped and self.agent.uncommitted:
-            words = self.caller.text
-            words.put(text, self.now_ms, final=True)
+        if not (words_of(text) and self.agent.uncommitted):
+            return
+        words = self.caller.text
+        words.put(text, self.now_ms, final=True)
+        self.caller.confirm()
+        if draft.clipped:
             draft.correct(words, self.caller.speech_end_ms, self.now_ms)
             self.agent.words_changed(draft, words.words)
             self.agent.answer(draft, words.text, words.words, self.now_ms)
-            if self._gate_can_move():
-                self.caller.correct()
-                self._move_gate()
+        if self._gate_can_move():
+            self._move_gate()
 
     def on_hint(self, probability: float) -> None:
         """An estimate that the turn is over, for the policy. Work may have begun already: until

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from copy import copy
 
 __all__ = ["TurnText", "after_words", "words_of"]
 
@@ -40,6 +41,12 @@ class TurnText:
         """When the words last changed. None: no words yet."""
         self.heard_ms: int | None = None
         """When the recogniser last said anything, changed or not."""
+
+    def copy(self) -> TurnText:
+        """The same words, to go on from."""
+        other = copy(self)
+        other._finals = self._finals.copy()
+        return other
 
     @property
     def text(self) -> str:

@@ -73,6 +73,11 @@ class MoonshineStt:
         self._streams.add(stream)
         return stream
 
+    def computing(self) -> bool:
+        """See `ComputesHere`: the model is being loaded, or a stream's job is not done."""
+        loading = self._loading is not None and not self._loading.done()
+        return loading or any(stream.computing() for stream in self._streams)
+
     async def aclose(self) -> None:
         """Close every stream, end the threads, drop the model."""
         for stream in tuple(self._streams):
@@ -203,6 +208,10 @@ class MoonshineStream:
         if self._running:
             await asyncio.wait([asyncio.wrap_future(job) for job in self._running])
         self._on_close(self)
+
+    def computing(self) -> bool:
+        """Whether a job is under way, a stopped one that has not ended yet included."""
+        return bool(self._running)
 
     def _transcribe(self, rank: Rank) -> _Job:
         """Start on the segment as it is now."""

@@ -1,0 +1,150 @@
+"""The settings of a sweep: ranges as they are typed, and all their combinations as columns."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, get_args
+
+import numpy as np
+
+from voicelat.errors import UsageError
+from voicelat.lab.sweep.pauses import Column
+from voicelat.lab.sweep.result import PolicyName
+
+__all__ = ["BRIEF", "MAX_SETTINGS", "Columns", "Grid", "Setting", "columns", "policies", "values"]
+
+MAX_SETTINGS: Final = 200_000
+"""More is a typing error: nobody reads them, and they do not fit in the memory."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Setting:
+    """One combination, in ms."""
+
+    policy: PolicyName
+    debounce_ms: int
+    hangover_ms: int
+    min_utt_ms: int
+    stt_timeout_ms: int
+    speak_gate_ms: int
+
+    @property
+    def speculates(self) -> bool:
+        """Whether work may start before the turn is over; a silence timer alone does not."""
+        return self.policy != "silence"
+
+
+BRIEF: Final = Setting("fixed", 60, 160, 250, 240, 0)
+"""What many bots start from: debounce 60, hangover 160, 0.25 s, timeout 240, no gate."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """Which values to try. Each is a tuple of whole ms."""
+
+    debounce: tuple[int, ...] = tuple(range(20, 201, 20))
+    hangover: tuple[int, ...] = tuple(range(80, 801, 40))
+    min_utt: tuple[int, ...] = (250,)
+    stt_timeout: tuple[int, ...] = (240,)
+    speak_gate: tuple[int, ...] = (0, 300, 500, 700, 900, 1200, 1600)
+    policies: tuple[PolicyName, ...] = ("fixed", "adaptive", "semantic")
+    silence: tuple[int, ...] = tuple(range(80, 2401, 40))
+    """Hangovers of the baseline: a silence timer alone."""
+
+    def settings(self) -> list[Setting]:
+        """Every combination, the baseline and the brief's. Raises UsageError for too many."""
+        axes = (self.debounce, self.hangover, self.min_utt, self.stt_timeout, self.speak_gate)
+        size = len(self.policies)
+        for axis in axes:
+            size *= len(axis)
+        if size > MAX_SETTINGS:
+            raise UsageError(
+                f"{size} settings are too many (at most {MAX_SETTINGS}): take wider steps"
+            )
+        made = {
+            Setting(policy, *point): None
+            for policy in self.policies
+            for point in itertools.product(*axes)
+        }
+        made.setdefault(BRIEF)
+        for hangover in self.silence:
+            made.setdefault(
+                Setting(
+                    "silence",
+                    BRIEF.debounce_ms,
+                    hangover,
+                    BRIEF.min_utt_ms,
+                    BRIEF.stt_timeout_ms,
+                    0,
+                )
+            )
+        return list(made)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Settings of one policy, side by side."""
+
+    debounce: Column
+    hangover: Column
+    min_utt: Column
+    stt_timeout: Column
+    speak_gate: Column
+
+    def __len__(self) -> int:
+        return len(self.debounce)
+
+
+def columns(settings: Sequence[Setting]) -> Columns:
+    """Settings as columns of int32."""
+    rows = np.array(
+        [
+            (s.debounce_ms, s.hangover_ms, s.min_utt_ms, s.stt_timeout_ms, s.speak_gate_ms)
+            for s in settings
+        ],
+        np.int32,
+    ).reshape(-1, 5)
+    return Columns(*(np.ascontiguousarray(column) for column in rows.T))
+
+
+def values(text: str, option: str, *, scale: float = 1, most: int = 60_000) -> tuple[int, ...]:
+    """``20:200:20`` (from, to and the step, the end included), ``60``, or ``60,100:200:50``.
+
+    ``scale`` makes whole ms of what is typed (1000 for seconds). Raises UsageError.
+    """
+    found: dict[int, None] = {}
+    for part in text.split(","):
+        try:
+            numbers = [float(number) * scale for number in part.split(":")]
+        except ValueError:
+            numbers = []
+        if len(numbers) == 1:
+            numbers = [numbers[0], numbers[0], 1]
+        if len(numbers) != 3 or not all(np.isfinite(numbers)):
+            raise UsageError(
+                f"{option} {text}: give FROM:TO:STEP, one value, or several with commas"
+            )
+        start, stop, step = numbers
+        if not (0 <= start <= stop <= most and step > 0):
+            raise UsageError(
+                f"{option} {text}: from 0 to {most / scale:g}, upwards, in steps above 0"
+            )
+        if (stop - start) / step > MAX_SETTINGS:
+            raise UsageError(f"{option} {text}: too many values, take wider steps")
+        count = int((stop - start) / step + 1e-9) + 1
+        found |= dict.fromkeys(round(start + index * step) for index in range(count))
+    return tuple(found)
+
+
+def policies(text: str) -> tuple[PolicyName, ...]:
+    """``fixed,semantic`` as names. Raises UsageError."""
+    known: list[PolicyName] = [name for name in get_args(PolicyName) if name != "silence"]
+    found: list[PolicyName] = []
+    for word in text.split(","):
+        named = [name for name in known if name == word.strip()]
+        if not named:
+            raise UsageError(f"--policy {text}: there are {', '.join(known)}")
+        found += named
+    return tuple(dict.fromkeys(found))
