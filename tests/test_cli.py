@@ -16,13 +16,15 @@ import typer
 from typer.testing import CliRunner
 
 from voicelat import __version__
-from voicelat.cli import OneLineErrors, app, demo_code, providers
+from voicelat.cli import OneLineErrors, app
 from voicelat.demo import DemoResult
 from voicelat.errors import ConnectError, IllegalMove, InvalidFile, ProviderError
 from voicelat.metrics.record import Stamps, TurnRecord
 from voicelat.metrics.summary import summarise
 from voicelat.report import judged
 from voicelat.settings import SETTINGS
+from voicelat.verbs.demo import demo_code
+from voicelat.verbs.options import providers
 
 
 @pytest.fixture(autouse=True)
