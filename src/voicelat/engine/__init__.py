@@ -13,7 +13,7 @@ A loop on a stack of providers serves any socket that carries Media Streams mess
             await asyncio.Future()
 
 ``examples/fifteen_lines.py`` has it whole. `TurnConfig` and `EngineConfig` hold the settings;
-`TtsCache` is where a stack keeps its phrases; any other socket becomes a `Transport`.
+`policy` and `EouTuner` decide how patient it is; `TtsCache` is where a stack keeps its phrases; any other socket becomes a `Transport`.
 """
 
 from voicelat.engine.config import EngineConfig
@@ -23,10 +23,13 @@ from voicelat.engine.tts_cache import TtsCache
 from voicelat.engine.turn_loop import CallSummary, TurnLoop
 from voicelat.metrics.recorder import MetricRecorder
 from voicelat.turn.config import TurnConfig
+from voicelat.turn.policies import policy
+from voicelat.turn.tuner import EouTuner
 
 __all__ = [
     "CallSummary",
     "EngineConfig",
+    "EouTuner",
     "MetricRecorder",
     "Stack",
     "Transport",
@@ -34,4 +37,5 @@ __all__ = [
     "TurnConfig",
     "TurnLoop",
     "WebsocketsTransport",
+    "policy",
 ]

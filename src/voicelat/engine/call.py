@@ -17,6 +17,7 @@ from voicelat.audio.mulaw import duration_ms
 from voicelat.clock import CallClock, Clock
 from voicelat.engine.config import EngineConfig
 from voicelat.engine.ear import Ear
+from voicelat.engine.hinter import Hinter
 from voicelat.engine.listener import Listener
 from voicelat.engine.playout import Playout
 from voicelat.engine.reply import Part, ReplyTask
@@ -28,6 +29,7 @@ from voicelat.providers.protocols import Message, Prompt, Transcript
 from voicelat.turn import effects as do
 from voicelat.turn import events as on
 from voicelat.turn.config import TurnConfig
+from voicelat.turn.endpointing import EndpointPolicy
 from voicelat.turn.machine import TurnMachine
 from voicelat.twilio.messages import DtmfPressed, InboundMessage, Mark, Media, Stop
 
@@ -62,7 +64,8 @@ class Tape(Protocol):
 class Call:
     """A call from Twilio's ``start`` to its end. Make it when ``start`` arrives.
 
-    ``clock``: its zero is now; None takes the system's.
+    ``policy``: how patient to be with this caller, None as set. ``clock``: its zero is now; None
+    takes the system's.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Call:
         engine: EngineConfig,
         *,
         on_turn: Callable[[TurnRecord], None],
+        policy: EndpointPolicy | None = None,
         tape: Tape | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -86,9 +90,11 @@ class Call:
         self._clock = clock or CallClock()
         self._loop = asyncio.get_running_loop()
         self._zero = self._loop.time()
-        self.machine = TurnMachine(turn, info)
+        self.machine = TurnMachine(turn, info, policy)
         self.ear = Ear(stack.detector())
         self.listener = Listener(stack.stt, engine.language, self._on_transcript)
+        model = stack.turn_model
+        self.hinter = Hinter(model, stack.turn_threads, self.post) if model else None
         self.playout = Playout(
             transport,
             info.stream_sid or "",
@@ -141,6 +147,8 @@ class Call:
         now_ms = self._clock.now_ms()
         at_ms, edges = self.ear.hear(media.payload, media.timestamp_ms, now_ms)
         self.listener.feed(media.payload)
+        if self.hinter is not None:
+            self.hinter.hear(media.payload)
         if self._tape is not None:
             self._tape.caller(at_ms, media.payload)
         if _FRAMES.isEnabledFor(logging.DEBUG):
@@ -149,6 +157,9 @@ class Call:
             self.listener.voice(edge.active)
             stirred = on.SpeechStarted if edge.active else on.SpeechStopped
             self.post(stirred(edge.at_ms))
+            if self.hinter is not None:
+                heard_ms = at_ms + duration_ms(media.payload)
+                self.hinter.voice(edge.active, max(0, heard_ms - edge.at_ms))
 
     def _on_transcript(self, transcript: Transcript) -> None:
         if transcript.final:
@@ -332,6 +343,8 @@ class Call:
 
     async def close(self, why: str) -> None:
         """End the call: its open turn is recorded, and nothing of it runs on."""
+        if self.hinter is not None:
+            self.hinter.close()
         if self.why is None:
             self.post(on.StreamStopped(why))
         self._cancel_reply()

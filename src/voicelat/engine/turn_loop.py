@@ -15,12 +15,15 @@ from voicelat.engine.stack import Stack
 from voicelat.engine.transport import Transport, hang_up
 from voicelat.metrics.record import CallInfo, TurnRecord
 from voicelat.turn.config import TurnConfig
+from voicelat.turn.endpointing import EndpointPolicy
+from voicelat.turn.tuner import EouTuner
 from voicelat.twilio.inbox import Inbox
 from voicelat.twilio.messages import Start, Stop
 
 __all__ = ["CallSummary", "TurnLoop"]
 
 _LOG = logging.getLogger("voicelat.call")
+_TUNER_LOG = logging.getLogger("voicelat.tuner")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class CallSummary:
     playout_gap_ms: int = 0
     """Silence inside replies because audio came too late."""
     recogniser_errors: tuple[str, ...] = ()
+    turn_model_errors: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
     """What broke in the call without ending it, one line each."""
 
@@ -45,7 +49,9 @@ class TurnLoop:
     """Runs calls on one stack. One object serves any number of calls at once.
 
     ``on_turn``: called on the loop with each closed turn; it must not block
-    (`MetricRecorder.record` does not). ``tape``: makes what keeps a call, given its info.
+    (`MetricRecorder.record` does not). ``policy``: makes each call's policy, None waits as set.
+    ``tuner``: every call begins with its settings, and it learns from every turn; None leaves
+    them as they are. ``tape``: makes what keeps a call, given its info.
     ``admit``: says why a call is refused, None to take it (one-time tokens). ``clock``: makes
     each call's clock when it begins, None takes the system's.
     """
@@ -57,6 +63,8 @@ class TurnLoop:
         turn: TurnConfig | None = None,
         engine: EngineConfig | None = None,
         on_turn: Callable[[TurnRecord], None] | None = None,
+        policy: Callable[[], EndpointPolicy] | None = None,
+        tuner: EouTuner | None = None,
         tape: Callable[[CallInfo, TurnConfig], Tape] | None = None,
         admit: Callable[[Start], str | None] | None = None,
         settings: dict[str, str | int | float | bool] | None = None,
@@ -68,6 +76,8 @@ class TurnLoop:
         turn = turn or TurnConfig()
         self._turn = replace(turn, greeting=bool(self._engine.greeting))
         self._on_turn = on_turn or (lambda _record: None)
+        self._policy = policy
+        self._tuner = tuner
         self._tape = tape
         self._admit = admit
         self._settings = settings or {}
@@ -131,19 +141,30 @@ class TurnLoop:
             started_utc=datetime.now(UTC).isoformat(timespec="milliseconds"),
             source=self._source,
             providers=self._stack.names,
-            settings=self._settings,
+            settings={**self._settings, **(self._tuner.settings if self._tuner else {})},
         )
-        tape = self._tape(info, self._turn) if self._tape is not None else None
+        turn = self._turn
+        if self._tuner is not None:
+            turn = replace(self._tuner.config, greeting=turn.greeting)
+        tape = self._tape(info, turn) if self._tape is not None else None
         return Call(
             self._stack,
             transport,
             info,
-            self._turn,
+            turn,
             self._engine,
-            on_turn=self._on_turn,
+            on_turn=self._close_turn,
+            policy=self._policy() if self._policy is not None else None,
             tape=tape,
             clock=self._clock() if self._clock is not None else None,
         )
+
+    def _close_turn(self, record: TurnRecord) -> None:
+        self._on_turn(record)
+        if self._tuner is not None and (change := self._tuner.observe(record)) is not None:
+            _TUNER_LOG.info(
+                "%s %d -> %d: %s", change.setting, change.from_ms, change.to_ms, change.why
+            )
 
     @staticmethod
     async def _pump(call: Call, inbox: Inbox, transport: Transport) -> str:
@@ -162,9 +183,10 @@ class TurnLoop:
             call.info.call_id,
             why,
             call.turns,
-            {**_drops(inbox), **call.machine.dropped},
+            {**_drops(inbox), **call.machine.dropped, **_hints_dropped(call)},
             call.playout.gap_ms,
             tuple(call.listener.errors),
+            tuple(call.hinter.errors) if call.hinter is not None else (),
             tuple(call.errors),
         )
         _LOG.info("call %s ended: %s, %d turns", summary.call_id, why, summary.turns)
@@ -173,3 +195,9 @@ class TurnLoop:
 
 def _drops(inbox: Inbox) -> dict[str, int]:
     return {str(reason): count for reason, count in inbox.drops.items()}
+
+
+def _hints_dropped(call: Call) -> dict[str, int]:
+    """Questions to the turn model that came to nothing, by why."""
+    dropped = call.hinter.dropped if call.hinter is not None else {}
+    return {f"hint: {why}": count for why, count in dropped.items()}

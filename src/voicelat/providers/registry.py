@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 from voicelat.audio.vad import EnergyVad, VoiceDetector
 from voicelat.errors import UsageError
 from voicelat.providers.protocols import LanguageModel, SpeechToText, TextToSpeech
+from voicelat.providers.turn_model import TurnModel
 
 __all__ = [
     "ProviderOptions",
@@ -24,9 +25,10 @@ __all__ = [
     "language_model",
     "speech_to_text",
     "text_to_speech",
+    "turn_model",
 ]
 
-Role = Literal["stt", "llm", "tts"]
+Role = Literal["stt", "llm", "tts", "turn"]
 
 _IMPORTABLE: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
@@ -35,6 +37,7 @@ _METHODS: Final[dict[Role, tuple[str, ...]]] = {
     "stt": ("warm", "open", "aclose"),
     "llm": ("warm", "reply", "aclose"),
     "tts": ("warm", "speak", "aclose"),
+    "turn": ("warm", "probability"),
 }
 
 
@@ -116,6 +119,18 @@ def detector(name: Literal["silero", "energy"]) -> Callable[[], VoiceDetector]:
     from voicelat.providers.local.vad import SileroVad
 
     return SileroVad
+
+
+def turn_model(name: str) -> TurnModel | None:
+    """An end-of-turn model by name; ``none`` is none. Raises UsageError."""
+    if name == "none":
+        return None
+    if name == "smart-turn":
+        from voicelat.providers.smart_turn import SmartTurn
+
+        return SmartTurn()
+    made: TurnModel = _imported("turn", name)
+    return made
 
 
 def _simulated(name: str) -> str | None:

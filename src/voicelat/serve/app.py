@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
@@ -30,6 +30,8 @@ from voicelat.serve.connections import CUT_OFF
 from voicelat.serve.socket import AsgiTransport
 from voicelat.serve.tokens import StreamTokens
 from voicelat.turn.config import TurnConfig
+from voicelat.turn.endpointing import EndpointPolicy
+from voicelat.turn.tuner import EouTuner
 from voicelat.twilio.messages import Start
 from voicelat.twilio.signature import handshake_is_genuine, webhook_is_genuine
 from voicelat.twilio.twiml import connect_stream
@@ -57,6 +59,8 @@ class TwilioServer:
         config: ServeConfig,
         *,
         turn: TurnConfig | None = None,
+        policy: Callable[[], EndpointPolicy] | None = None,
+        tuner: EouTuner | None = None,
         engine: EngineConfig | None = None,
         settings: dict[str, str | int | float | bool] | None = None,
         prewarm: bool = True,
@@ -77,6 +81,8 @@ class TwilioServer:
         self.loop = TurnLoop(
             stack,
             turn=turn,
+            policy=policy,
+            tuner=tuner,
             engine=engine,
             on_turn=self._on_turn,
             tape=self._deck.tape if self._deck else None,

@@ -83,12 +83,26 @@ class Values(Struct, frozen=True, kw_only=True):
         "Hello, how can I help you?"
     )
 
+    eou_policy: Annotated[
+        Literal["fixed", "adaptive", "semantic"],
+        _is("Patience with pauses: as set, as the caller pauses, or as the text sounds."),
+    ] = "fixed"
+    eou_context: Annotated[
+        Literal["open", "digits", "yes_no"], _is("What callers are asked for.")
+    ] = "open"
+    eou_tune: Annotated[
+        bool, _is("Follow callers and providers: tune debounce, hangover and gate.")
+    ] = False
+
     # Who listens, thinks and speaks.
     speech_language: Annotated[Language, _is("The language of the calls.")] = "en-US"
     vad: Annotated[Literal["silero", "energy"], _is("The voice detector.")] = "silero"
     stt_provider: Annotated[Provider, _is("Speech to text.")] = "local"
     llm_provider: Annotated[Provider, _is("The language model.")] = "local"
     tts_provider: Annotated[Provider, _is("Text to speech.")] = "local"
+    turn_model: Annotated[
+        Provider, _is("An end-of-turn model: none, smart-turn or your own.")
+    ] = "none"
     openai_api_key: Annotated[Secret | None, _is("Key for the OpenAI-compatible model.")] = None
     openai_base_url: Annotated[Url | None, _is("Where it is. None: at OpenAI.")] = None
     openai_model: Annotated[Text | None, _is("Its name.")] = None

@@ -9,6 +9,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from voicelat.engine.logs import show_frames, start_async_logs
@@ -18,6 +19,8 @@ from voicelat.providers.registry import ProviderOptions
 from voicelat.serve.app import TwilioServer
 from voicelat.serve.config import ServeConfig
 from voicelat.settings.load import Settings
+from voicelat.turn.policies import policy
+from voicelat.turn.tuner import EouTuner
 
 __all__ = ["logs", "server", "stack"]
 
@@ -39,6 +42,7 @@ def stack(settings: Settings) -> Stack:
         registry.language_model(settings.llm_provider, options),
         registry.text_to_speech(settings.tts_provider, options),
         detector=registry.detector(settings.vad),
+        turn_model=registry.turn_model(settings.turn_model),
         language=settings.speech_language,
     )
 
@@ -60,6 +64,8 @@ def server(settings: Settings, *, insecure: bool = False) -> TwilioServer:
         stack(settings),
         config,
         turn=settings.turn(),
+        policy=partial(policy, settings.eou_policy, settings.eou_context),
+        tuner=EouTuner(settings.turn()) if settings.eou_tune else None,
         engine=settings.engine(),
         settings=settings.in_force(),
         prewarm=settings.tts_prewarm,
