@@ -65,7 +65,7 @@ class World:
 CAUTIOUS = TurnConfig(debounce_ms=120, hangover_ms=300)
 SCENARIO = (
     World("slow replies", hold_ms=250, reply_ms=900),
-    World("late words", hold_ms=250, reply_ms=900, lag_ms=230, final_ms=900),
+    World("late words", hold_ms=250, reply_ms=900, lag_ms=200, final_ms=900),
     World("fast replies", hold_ms=250, reply_ms=200),
     World("slow callers", hold_ms=550, hold_share=0.5, reply_ms=200),
     World("quick callers again", hold_ms=250, reply_ms=200),
@@ -200,19 +200,22 @@ class PhoneCall:
 
 
 def talk(
-    worlds: Sequence[World], turns: int, seed: int, tuner: EouTuner | None, config: TurnConfig
-) -> Iterator[tuple[World, list[TurnRecord]]]:
-    """Calls in each world until there are ``turns`` records of it; new calls are tuned."""
+    worlds: Sequence[World], turns: int, seed: int, begin: TurnConfig | EouTuner
+) -> Iterator[tuple[World, list[TurnRecord], list[Change]]]:
+    """Calls in each world until there are ``turns`` records of it, with the changes they led to.
+
+    With a tuner every new call takes the settings it has come to.
+    """
     rng = random.Random(seed)
     for world in worlds:
-        records: list[TurnRecord] = []
+        records, changes = list[TurnRecord](), list[Change]()
         while len(records) < turns:
-            call = PhoneCall(world, rng, tuner.config if tuner is not None else config)
-            for record in call.run():
-                records.append(record)
-                if tuner is not None:
-                    tuner.observe(record)
-        yield world, records
+            config = begin.config if isinstance(begin, EouTuner) else begin
+            closed = PhoneCall(world, rng, config).run()
+            records += closed
+            if isinstance(begin, EouTuner):
+                changes += filter(None, map(begin.observe, closed))
+        yield world, records, changes
 
 
 def flips(changes: Sequence[Change]) -> int:
@@ -274,18 +277,16 @@ class Result(Struct):
 
 def measure(turns: int, seed: int) -> Result:
     """The whole scenario, tuned and left alone."""
-    alone = [Figures.of(records) for _, records in talk(SCENARIO, turns, seed, None, CAUTIOUS)]
+    alone = [Figures.of(records) for _, records, _ in talk(SCENARIO, turns, seed, CAUTIOUS)]
     tuner = EouTuner(CAUTIOUS)
-    began, phases, made = tuner.settings, list[Phase](), 0
-    tuned = talk(SCENARIO, turns, seed, tuner, CAUTIOUS)
-    for (world, records), untuned in zip(tuned, alone, strict=True):
-        late = records[len(records) // 2 :]
-        count = len(tuner.changes) - made
-        made += count
-        both = Figures.of(records), Figures.of(late)
-        phases.append(Phase(world.name, tuner.settings, count, untuned, *both))
-    changes, left_out = list(tuner.changes), tuner.state.left_out
-    us = observe_us(CAUTIOUS, seed)
+    began, phases, changes = tuner.settings, list[Phase](), list[Change]()
+    for untuned, (world, records, made) in zip(
+        alone, talk(SCENARIO, turns, seed, tuner), strict=True
+    ):
+        both = Figures.of(records), Figures.of(records[len(records) // 2 :])
+        phases.append(Phase(world.name, tuner.settings, len(made), untuned, *both))
+        changes += made
+    left_out, us = tuner.state.left_out, observe_us(CAUTIOUS, seed)
     return Result(turns, began, phases, changes, flips(changes), left_out, us)
 
 
@@ -312,7 +313,7 @@ def show(found: Result) -> None:
 def observe_us(config: TurnConfig, seed: int) -> float:
     """Mean microseconds of one `observe`, with a window that fills up."""
     quiet = replace(SCENARIO[0], hold_share=0.0)
-    ((_, records),) = talk([quiet], 500, seed, None, config)
+    ((_, records, _),) = talk([quiet], 500, seed, config)
     tuner = EouTuner(config)
     start_ns = time.perf_counter_ns()
     for record in records:

@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 
 from voicelat import __version__
 from voicelat.errors import InternalError, ProviderError, UsageError, VoicelatError
-from voicelat.verbs import demo, report, serve, settings
+from voicelat.verbs import demo, replay, report, serve, settings, sweep
 from voicelat.verbs.options import leave
 
 __all__ = ["OneLineErrors", "app"]
@@ -98,6 +98,8 @@ def voicelat(
 for verb, its_examples in (
     (demo.demo, demo.EXAMPLES),
     (serve.serve, serve.EXAMPLES),
+    (replay.replay, replay.EXAMPLES),
+    (sweep.sweep, sweep.EXAMPLES),
     (report.report, report.EXAMPLES),
     (settings.settings, settings.EXAMPLES),
 ):

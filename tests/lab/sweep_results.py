@@ -156,7 +156,7 @@ def _space(policy: PolicyName, detail: int) -> Iterator[tuple[Any, ...]]:
     return itertools.product(
         np.linspace(80, 440, 3 * detail + 1).astype(int).tolist(),
         (20, 60, 120, 200)[: 1 + detail],
-        (0, 300, 500, 700, 900, 1200)[: 2 * detail],
+        sorted((0, 700, 900, 300, 500, 1200)[: 2 * detail]),
         (0.25, 0.4),
         (160, 240),
     )
@@ -171,7 +171,7 @@ def made_up(
     call_id: str = "call",
     **fields: Any,
 ) -> SweepResult:
-    """A whole sweep, always the same one. Detail 1: 140 settings; 3: 3,000."""
+    """A whole sweep, always the same one. Detail 1: 200 settings; 3: 3,000."""
     pauses = _pauses(turns, seed=7)
     settings = [_judged(own, name, pauses) for name in policies for own in _space(name, detail)]
     settings.append(_judged((160, 60, 0, 0.25, 240), "fixed", pauses))

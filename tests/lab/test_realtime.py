@@ -199,21 +199,6 @@ async def test_a_turns_file_that_is_not_there_is_said_before_the_first_call(tmp_
         await play([], fast("ws://127.0.0.1:1/media", turns_file=tmp_path / "missing"))
 
 
-async def test_a_turns_file_is_read_from_where_it_was_and_what_is_no_turn_is_told(
-    tmp_path: Path,
-) -> None:
-    turns_file = tmp_path / "turns.jsonl"
-    turns_file.touch()
-
-    def rotate(_name: str, _heard: Heard) -> None:
-        turns_file.write_bytes(b"no turn\n")
-
-    async with serving() as server:
-        calls = [SpokenCall("one", (QUESTION,))]
-        result = await play(calls, fast(server.media, turns_file=turns_file), on_heard=rotate)
-    assert result.unread[0].startswith(f"{turns_file}: new line 1: this is not JSON")
-
-
 async def test_ctrl_c_keeps_the_turns_that_were_heard() -> None:
     heard = asyncio.Event()
     calls = [SpokenCall("one", (QUESTION,) * 50), SpokenCall("two", (QUESTION,) * 50)]

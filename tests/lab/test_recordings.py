@@ -241,7 +241,7 @@ def test_voice_spans_are_where_the_voice_is() -> None:
 def test_a_trace_whose_time_goes_back_is_no_trace(tmp_path: Path) -> None:
     path = tmp_path / "a.trace.jsonl"
     steps = [TraceStep(at_ms=at_ms, event=on.Tick()) for at_ms in (20, 40, 30)]
-    path.write_bytes(b"".join(map(encode_line, [HEADER, *steps])))
+    path.write_bytes(encode_line(HEADER) + b"".join(map(encode_line, steps)))
     with pytest.raises(InvalidFile, match="goes back in time, from 40 to 30 ms"):
         read_trace(path)
 
@@ -269,7 +269,7 @@ def test_the_callers_side_is_what_a_simulation_needs() -> None:
         on.ReplyFinished(1, 1),
     ]
     steps = [
-        TraceStep(at_ms=20 * n, event=event, effects=[ClearPlayout()])
+        TraceStep(at_ms=20 * n, event=event, effects=[ClearPlayout(1)])
         for n, event in enumerate([*left_out, *kept, *left_out])
     ]
     trace = caller_side(Trace(HEADER, steps))

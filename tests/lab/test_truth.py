@@ -107,13 +107,13 @@ def check(truth: Truth, steps: list[TraceStep]) -> None:
 def utterances(steps: list[TraceStep]) -> int:
     """Pieces of speech with at least `MIN_PAUSE_MS` of silence between them."""
     count = 0
-    speaking, latest_ms = False, -MIN_PAUSE_MS
+    speaking, latest_ms = False, 0
     for step in steps:
         match step.event:
             case on.SpeechStarted(at_ms=at_ms) if not speaking:
                 speaking = True
-                count += at_ms - latest_ms >= MIN_PAUSE_MS or not count
-                latest_ms = max(latest_ms, at_ms + 1)
+                if not count or at_ms - latest_ms >= MIN_PAUSE_MS:
+                    count, latest_ms = count + 1, at_ms + 1
             case on.SpeechStopped(at_ms=at_ms) if speaking:
                 speaking = False
                 latest_ms = max(latest_ms, at_ms)

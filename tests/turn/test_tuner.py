@@ -22,6 +22,9 @@ from voicelat.turn.tuner import NAMES, Change, EouTuner, TunerBounds, TunerRules
 RULES: Final = TunerRules()
 BOUNDS: Final = TunerBounds()
 MODEL: Final = Path(__file__).parents[2] / "benchmarks" / "tuner.py"
+SURE_OF_NO_CLIPS: Final = 29
+SURE_OF_NO_CUTOFFS: Final = 59
+"""So many turns without: at the budget's rate that were less than 5 % likely."""
 END_MS: Final = 2000
 """Where the caller's voice ended in every record made here."""
 
@@ -98,14 +101,14 @@ def steps(changes: Sequence[Change]) -> list[tuple[str, int, int]]:
 
 def test_late_finals_lower_the_debounce_that_holds_them_up() -> None:
     tuner = EouTuner(TurnConfig(debounce_ms=120))
-    assert told(tuner, RULES.evidence - 1, lag_ms=200) == []
+    assert told(tuner, SURE_OF_NO_CLIPS - 1, lag_ms=200) == []
     (change,) = told(tuner, 1, lag_ms=200)
     assert steps([change]) == [("debounce_ms", 120, 110)]
     assert change.why == (
         "finals are late: work begins 320 ms after speech in the median turn; "
         "10 ms less saves 10 ms in the mean turn"
     )
-    assert change.turns == RULES.evidence
+    assert change.turns == SURE_OF_NO_CLIPS
     assert tuner.config.debounce_ms == 110
     assert list(tuner.changes) == [change]
 
@@ -118,14 +121,14 @@ def test_late_finals_lower_the_hangover_that_holds_them_up() -> None:
 def test_the_hangover_holds_up_no_work_that_began_speculatively() -> None:
     tuner = EouTuner(TurnConfig(hangover_ms=400, debounce_ms=60))
     late = {"lag_ms": 240, "turn_end_ms": 400, "reply_start_ms": 300}
-    assert steps(told(tuner, RULES.evidence, **late)) == [("debounce_ms", 60, 50)]
+    assert steps(told(tuner, SURE_OF_NO_CLIPS, **late)) == [("debounce_ms", 60, 50)]
 
 
 def test_steps_go_on_until_finals_are_not_late_any_more() -> None:
     tuner = EouTuner(TurnConfig(debounce_ms=120))
     changes = told(tuner, 1000, lag_ms=200)
     assert tuner.config.debounce_ms == 50
-    assert changes[-1].turns == 7 * RULES.evidence, "one step in that many turns"
+    assert changes[-1].turns == 7 * SURE_OF_NO_CLIPS, "one step in that many turns"
 
 
 def test_finals_that_come_late_by_themselves_are_left_alone() -> None:
@@ -152,11 +155,11 @@ def test_a_turn_timed_by_a_policy_shows_nothing_about_the_settings() -> None:
 
 def test_cutoffs_raise_the_gate() -> None:
     tuner = EouTuner(TurnConfig())
-    told(tuner, RULES.harm_evidence - 2)
-    assert told(tuner, 1, cutoff=True) == [], "one is chance"
+    told(tuner, 7)
+    assert told(tuner, 2, cutoff=True) == [], "it may be chance"
     (change,) = told(tuner, 1, cutoff=True)
     assert steps([change]) == [("speak_gate_ms", 500, 560)]
-    assert change.why == "2 of 10 turns were cut off, over the budget of 5%"
+    assert change.why == "3 of 10 turns were cut off, over the budget of 5%"
 
 
 def test_cutoffs_within_the_budget_change_nothing() -> None:
@@ -187,7 +190,7 @@ def test_harm_gives_back_what_was_taken_and_no_more(
 ) -> None:
     config = TurnConfig(debounce_ms=120, hangover_ms=300)
     tuner = EouTuner(config)
-    told(tuner, 5 * RULES.evidence, **late)
+    told(tuner, 5 * SURE_OF_NO_CLIPS, **late)
     lowered_ms = getattr(tuner.config, setting)
     assert lowered_ms < getattr(config, setting)
     changes = told(tuner, 400, **late, **{harm: True})
@@ -209,11 +212,11 @@ def test_a_clipped_text_holds_the_debounce_where_it_is() -> None:
 
 def test_a_gate_that_replies_wait_for_is_lowered_while_nobody_is_cut_off() -> None:
     tuner = EouTuner(TurnConfig())
-    (change,) = told(tuner, 32, reply_ms=100)
+    (change,) = told(tuner, SURE_OF_NO_CUTOFFS, reply_ms=100)
     assert steps([change]) == [("speak_gate_ms", 500, 480)]
     assert change.why == (
         "replies wait for it: 20 ms less saves 20 ms in the mean turn; "
-        "0 of 32 turns were cut off, under the budget of 5%"
+        "0 of 59 turns were cut off, under the budget of 5%"
     )
 
 
@@ -268,9 +271,9 @@ def test_a_turn_the_call_cut_short_is_left_out() -> None:
 
 def test_a_turn_without_a_reply_says_how_late_its_text_was_and_nothing_of_cutoffs() -> None:
     tuner = EouTuner(TurnConfig(debounce_ms=120))
-    changes = told(tuner, RULES.evidence, lag_ms=200, outcome="censored", legs={})
+    changes = told(tuner, SURE_OF_NO_CLIPS, lag_ms=200, outcome="censored", legs={})
     assert steps(changes) == [("debounce_ms", 120, 110)]
-    assert tuner.state.left_out == {"cutoff unknown: no reply was sent": RULES.evidence}
+    assert tuner.state.left_out == {"cutoff unknown: no reply was sent": SURE_OF_NO_CLIPS}
     silent = EouTuner(TurnConfig())
     assert told(silent, 200, reply_ms=100, outcome="censored") == []
 
@@ -363,41 +366,34 @@ def test_it_follows_callers_and_providers_as_they_drift(model: ModuleType, seed:
     began: TurnConfig = model.CAUTIOUS
     tuner = EouTuner(began)
     changes: list[Change] = []
-    gates, debounces, cutoffs = [], [], []
+    gates, cutoffs = [], []
     for _, records, made in model.talk(model.SCENARIO, 700, seed, tuner):
         changes += made
         gates.append(tuner.config.speak_gate_ms)
-        debounces.append(tuner.config.debounce_ms)
         cutoffs.append(sum(record.cutoff for record in records[350:]) / 350)
     check(changes, tuner, began)
-    assert debounces[1] < debounces[0] == began.debounce_ms, "words came late"
+    late = [change for change in changes if change.setting == "debounce_ms"]
+    assert 700 < late[0].turns < 1400, "words came late"
+    assert late[0].to_ms < late[0].from_ms
     assert gates[3] > gates[2] + 200, "callers became slower"
     assert gates[4] < gates[3], "and quicker again"
     ((_, alone, _),) = model.talk(model.SCENARIO[3:4], 700, seed, began)
     assert cutoffs[3] < 0.6 * sum(record.cutoff for record in alone) / len(alone)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-@pytest.mark.parametrize("hold_ms", [250, 400, 550])
+@pytest.mark.parametrize(("hold_ms", "seed"), [(250, 1), (400, 3), (550, 5)])
 def test_it_settles_under_callers_who_do_not_change(
     model: ModuleType, hold_ms: int, seed: int
 ) -> None:
     world = model.World("the same for ever", hold_ms=hold_ms, reply_ms=200)
     tuner = EouTuner(TurnConfig())
-    first, later = model.talk([world, world], 3000, seed, tuner)
+    first, later = model.talk([world, world], 2000, seed, tuner)
     check([*first[2], *later[2]], tuner, TurnConfig())
-    print(
-        hold_ms,
-        seed,
-        model.flips(later[2]),
-        [c.to_ms for c in first[2]],
-        [c.to_ms for c in later[2]],
-        sum(record.cutoff for record in later[1]) / 3000,
-    )
-    assert model.flips(later[2]) <= 4
-    moved = [change.to_ms for change in later[2]] or [tuner.config.speak_gate_ms]
-    assert max(moved) - min(moved) <= 2 * RULES.gate_up_ms
-    assert sum(record.cutoff for record in later[1]) <= 1.5 * RULES.cutoff_budget * 3000
+    assert model.flips(later[2]) <= 3
+    assert len(later[2]) <= 8
+    moved = {tuner.config.speak_gate_ms, *(change.to_ms for change in later[2])}
+    assert max(moved) - min(moved) <= 160
+    assert sum(record.cutoff for record in later[1]) <= 1.2 * RULES.cutoff_budget * 2000
 
 
 # -- what it is given -------------------------------------------------------------------------

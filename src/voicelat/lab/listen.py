@@ -352,12 +352,13 @@ async def _in_real_time(todo: dict[int, _Job], ears: Ears, done: _OnDone) -> Non
 
 
 def _in_processes(todo: dict[int, _Job], processes: int, done: _OnDone) -> None:
+    others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(
         processes,
         # A fork of a process that has threads may hang.
         mp_context=multiprocessing.get_context("spawn"),
         initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_DFL),  # on Ctrl-C they end at once, without a word
+        initargs=(signal.SIGINT, signal.SIG_IGN),  # Ctrl-C is for the one that collects
     )
     try:
         futures = {pool.submit(_in_this_process, job): number for number, job in todo.items()}
@@ -369,6 +370,11 @@ def _in_processes(todo: dict[int, _Job], processes: int, done: _OnDone) -> None:
                 why = "a listening process died (no memory?); run it again for what is left"
                 result = Broken(todo[number].source, f"{todo[number].source.path}: {why}")
             done(number, result)
+    except KeyboardInterrupt:
+        # What is being heard cannot be kept half, and may take a minute to its end.
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -15,15 +15,18 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
-from threading import Lock
-from typing import Any, ParamSpec, TypeVar, TypeVarTuple
+from typing import Any, Final, ParamSpec, TypeVar, TypeVarTuple
 
 __all__ = ["CountedThread", "PacedLoop", "paced_runner"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
+
+_LOOK_AGAIN_S: Final = 0.1
+"""A computation that ended without a word (somebody else's bug) is noticed after so long."""
 
 
 class _PacedSelector(selectors.DefaultSelector):
@@ -47,13 +50,13 @@ class _PacedSelector(selectors.DefaultSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """As `selectors.BaseSelector.select`, with ``timeout`` on the loop's own clock.
 
-        A thread that is done wakes the real wait, so nothing here polls.
+        What a thread has computed wakes a real wait.
         """
+        self.now_s()
         if timeout is None or timeout <= 0:
             return super().select(timeout)
-        self.now_s()
         if self._since_s is not None:
-            return super().select(timeout)
+            return super().select(min(timeout, _LOOK_AGAIN_S))
         events = super().select(0)
         if not events:
             self._now_s += timeout
@@ -95,13 +98,12 @@ def paced_runner(computing: Callable[[], bool]) -> asyncio.Runner:
 class CountedThread(Executor):
     """One thread whose jobs count until those who wait for them have been told.
 
-    For a `PacedLoop` that cannot see them: a job whose result comes back by
-    ``call_soon_threadsafe`` must not be over for the clock before that was called.
+    For results that come back by ``call_soon_threadsafe`` from a done callback, which a
+    `PacedLoop` cannot see. Give it jobs on the loop that waits for them.
     """
 
     def __init__(self, name: str) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
-        self._lock = Lock()
         self._open = 0
 
     def computing(self) -> bool:
@@ -111,20 +113,16 @@ class CountedThread(Executor):
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """See `concurrent.futures.Executor.submit`."""
         told: Future[T] = Future()
-        with self._lock:
-            self._open += 1
-        try:
-            self._thread.submit(self._run, told, partial(fn, *args, **kwargs))
-        except RuntimeError:  # it was shut down
-            self._over()
-            raise
+        job = partial(fn, *args, **kwargs)
+        self._thread.submit(self._run, told, job, asyncio.get_running_loop())
+        self._open += 1
         return told
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """See `concurrent.futures.Executor.shutdown`."""
         self._thread.shutdown(wait, cancel_futures=cancel_futures)
 
-    def _run(self, told: Future[T], job: Callable[[], T]) -> None:
+    def _run(self, told: Future[T], job: Callable[[], T], loop: asyncio.AbstractEventLoop) -> None:
         try:
             if told.set_running_or_notify_cancel():
                 told.set_result(job())
@@ -132,8 +130,9 @@ class CountedThread(Executor):
             # Whatever the job raised belongs to the one who waits for it.
             if (error := sys.exception()) is not None:
                 told.set_exception(error)
-            self._over()
+            with suppress(RuntimeError):  # the loop is closed, and nobody waits any more
+                loop.call_soon_threadsafe(self._over)
 
     def _over(self) -> None:
-        with self._lock:
-            self._open -= 1
+        """On the loop, behind what the job's callbacks put there."""
+        self._open -= 1

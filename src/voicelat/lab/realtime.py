@@ -8,7 +8,6 @@ server, ours or anybody's, is measured where a caller hears it, on the pauses of
 from __future__ import annotations
 
 import asyncio
-import os
 import uuid
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -21,13 +20,13 @@ import msgspec
 
 from voicelat.audio.mulaw import BYTES_PER_MS
 from voicelat.caller import CallResult, Heard, Say, Script, Silence, Step, WaitForReply
-from voicelat.errors import ConnectError, InvalidFile, UsageError
+from voicelat.errors import ConnectError, UsageError
+from voicelat.lab.fresh import FreshTurns
 from voicelat.lab.truth import Truth
 from voicelat.loadtest.line import place_call
 from voicelat.metrics.record import Outcome, Stamps, TurnRecord
 from voicelat.metrics.summary import CallerSide, summarise
 from voicelat.metrics.targets import DEFAULT_TARGETS, Gate, Target
-from voicelat.metrics.turnsfile import decode
 from voicelat.report import ReportResult, judged
 from voicelat.turn import events as on
 from voicelat.turn.trace import TraceStep
@@ -47,7 +46,6 @@ __all__ = [
 _LEAD_MS: Final = 60
 """Kept before a turn: a detector hears a first consonant late."""
 _LAST_SILENCE_MS: Final = 300
-_LOOK_MS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +161,11 @@ class RealtimeResult:
     """Ctrl-C: this is what was measured so far."""
 
     @property
+    def exit_code(self) -> int:
+        """Of the command, its gates aside: stopped, not connected, or fine."""
+        return 130 if self.interrupted else 3 if self.failed and not self.calls else 0
+
+    @property
     def complaints(self) -> Iterator[str]:
         """What makes these numbers worth less, one line each."""
         yield from self.failed
@@ -249,7 +252,7 @@ async def play(
     was measured so far. Raises UsageError for an address or a turns file that cannot work;
     calls that cannot be placed are in ``failed``.
     """
-    written = None if plan.turns_file is None else _Written(plan.turns_file, plan.written_within_ms)
+    written = None if plan.turns_file is None else FreshTurns(plan.turns_file)
     calling = _Calls(media_url(plan.url), plan, on_heard or (lambda _name, _heard: None))
     interrupted = await until_interrupted(calling.place(calls))
     played = tuple(calling.played)
@@ -257,7 +260,9 @@ async def play(
         records = [record for call in played for record in call.records]
         unread: list[str] = []
     else:
-        records, unread = await written.turns_of(played)
+        answered = sum(not heard.censored for call in played for heard in call.heard)
+        ids = {call.call_id for call in played}
+        records, unread = await written.of_calls(ids, answered, plan.written_within_ms)
         known = {record.call_id for record in records}
         missing = [call.name for call in played if call.call_id not in known]
         unread += [f"{name}: {plan.turns_file} has no turn of this call" for name in missing]
@@ -354,64 +359,6 @@ class _Calls:
                     reply_timeout_ms=self._plan.reply_timeout_ms,
                     result=result,
                 )
-
-
-class _Written:
-    """What a server writes into its turns file from now on. Raises InvalidFile without one."""
-
-    def __init__(self, path: Path, within_ms: int) -> None:
-        self._path = path
-        self._looks = 1 + within_ms // _LOOK_MS
-        try:
-            self._from = path.stat().st_size
-        except OSError as error:
-            why = f"{error.strerror}; give the TURNS_FILE of the server that is called"
-            raise InvalidFile(path, why) from None
-
-    async def turns_of(self, calls: Sequence[PlayedCall]) -> tuple[list[TurnRecord], list[str]]:
-        """The turns of ``calls`` and what could not be read, in one line each.
-
-        Looks until as many turns are there as were answered, as long as allowed, and once more:
-        a call's last turn closes with the call.
-        """
-        ids = {call.call_id for call in calls}
-        answered = sum(not heard.censored for call in calls for heard in call.heard)
-        records: list[TurnRecord] = []
-        unread: list[str] = []
-        for _ in range(self._looks):
-            enough = len(records) >= answered
-            found, unread = await asyncio.to_thread(self._new)
-            records = [record for record in found if record.call_id in ids]
-            if enough:
-                break
-            await asyncio.sleep(_LOOK_MS / 1000)
-        return records, unread
-
-    def _new(self) -> tuple[list[TurnRecord], list[str]]:
-        records: list[TurnRecord] = []
-        unread: list[str] = []
-        try:
-            lines = self._new_lines()
-        except OSError as error:
-            return [], [f"{self._path}: cannot be read: {error.strerror}"]
-        for number, line in enumerate(lines, 1):
-            try:
-                record = decode(line, call_id=self._path.name, turn=number)
-            except ValueError as error:
-                unread.append(f"{self._path}: new line {number}: {error}")
-                continue
-            if record is None:
-                unread.append(f"{self._path}: new line {number} breaks off")
-            else:
-                records.append(record)
-        return records, unread
-
-    def _new_lines(self) -> list[bytes]:
-        with self._path.open("rb") as file:
-            # Shorter than it was: a new file has taken its place.
-            file.seek(self._from if file.seek(0, os.SEEK_END) >= self._from else 0)
-            data = file.read()
-        return [line for line in data[: data.rfind(b"\n") + 1].splitlines() if line.strip()]
 
 
 def _instant(step: TraceStep) -> int:

@@ -43,6 +43,7 @@ __all__ = [
     "counterfactual",
     "settings_of",
     "verbatim",
+    "write_turns",
 ]
 
 BIAS: Final = (
@@ -204,15 +205,16 @@ class ReplayResult:
     """Ctrl-C: this is what was replayed so far."""
     bias: str = BIAS
 
-    def write(self, path: Path) -> None:
-        """Write the turns as a new ``turns.jsonl``. Raises UsageError where there is one."""
-        try:
-            with path.open("xb") as file:
-                file.writelines(encode(record) for record in self.records)
-        except FileExistsError:
-            raise UsageError(f"{path} exists already: give another name") from None
-        except OSError as error:
-            raise UsageError(f"turns cannot be written to {path}: {error.strerror}") from None
+    @property
+    def complaints(self) -> Iterator[str]:
+        """What makes the report worth less, one line each."""
+        yield from self.broken
+        yield from (f"{call_id}: no turn was heard in it" for call_id in self.silent)
+
+    @property
+    def exit_code(self) -> int:
+        """Of the command, its gates aside: stopped, a call that could not be used, or fine."""
+        return 130 if self.interrupted else 2 if self.broken else 0
 
     def to_json(self) -> bytes:
         """The report's keys, then how it came about."""
@@ -290,6 +292,17 @@ def counterfactual(
         interrupted = True
     report = judged(summarise(records, targets), gates)
     return ReplayResult(report, records, latency.says, silent, given_up, interrupted)
+
+
+def write_turns(records: Iterable[TurnRecord], path: Path) -> None:
+    """Write a new ``turns.jsonl``. Raises UsageError where there is one."""
+    try:
+        with path.open("xb") as file:
+            file.writelines(encode(record) for record in records)
+    except FileExistsError:
+        raise UsageError(f"{path} exists already: give another name") from None
+    except OSError as error:
+        raise UsageError(f"turns cannot be written to {path}: {error.strerror}") from None
 
 
 def settings_of(config: TurnConfig) -> dict[str, SettingValue]:

@@ -3,7 +3,6 @@
   const root = document.documentElement;
   const { figures, slices, knobs } = JSON.parse(document.getElementById("figures").textContent);
   const config = {
-    responsive: true,
     displaylogo: false,
     modeBarButtons: [["zoom2d", "pan2d"], ["zoomIn2d", "zoomOut2d", "resetScale2d"], ["toImage"]],
     toImageButtonOptions: { filename: "voicelat-sweep", scale: 2 },
@@ -37,7 +36,9 @@
       const { data, layout } = painted(figure, css);
       const drawn = heat ? [fitHeat(place, data)] : data;
       const bar = !heat && place.clientWidth > 560 ? "hover" : false;
-      Plotly.react(place, drawn, layout, { ...config, displayModeBar: bar });
+      // The size in so many words, or paper would get the screen's; a zoom outlives a redraw.
+      const size = { width: place.clientWidth, height: place.clientHeight, uirevision: "kept" };
+      Plotly.react(place, drawn, { ...layout, ...size }, { ...config, displayModeBar: bar });
     }
   }
 
@@ -75,6 +76,11 @@
     });
   }
 
+  let width = innerWidth;
+  addEventListener("resize", () => {
+    if (width !== innerWidth) requestAnimationFrame(drawAll); // not for a phone's address bar
+    width = innerWidth;
+  });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
   addEventListener("beforeprint", () => {
     root.dataset.print = "";

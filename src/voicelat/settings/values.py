@@ -124,6 +124,9 @@ class Values(Struct, frozen=True, kw_only=True):
     turns_file: Annotated[Path | None, _is("One JSON line per turn goes here. None: nowhere.")] = (
         "turns.jsonl"
     )
+    cache_dir: Annotated[Path, _is("What recordings were heard to say is kept here.")] = (
+        "~/.cache/voicelat"
+    )
     record_dir: Annotated[Path | None, _is("Recordings and traces go here. None: nowhere.")] = None
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], _is("The least severe record logged.")

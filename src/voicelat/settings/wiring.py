@@ -22,7 +22,18 @@ from voicelat.settings.load import Settings
 from voicelat.turn.policies import policy
 from voicelat.turn.tuner import EouTuner
 
-__all__ = ["logs", "server", "stack"]
+__all__ = ["logs", "provider_options", "server", "stack"]
+
+
+def provider_options(settings: Settings) -> ProviderOptions:
+    """What the settings say to providers."""
+    return ProviderOptions(
+        tts_rate=settings.tts_rate,
+        tts_pitch=settings.tts_pitch,
+        openai_api_key=settings.openai_api_key,
+        openai_base_url=settings.openai_base_url,
+        openai_model=settings.openai_model,
+    )
 
 
 def stack(settings: Settings) -> Stack:
@@ -30,13 +41,7 @@ def stack(settings: Settings) -> Stack:
 
     Raises UsageError for a name that is none, MissingExtra for a package that is missing.
     """
-    options = ProviderOptions(
-        tts_rate=settings.tts_rate,
-        tts_pitch=settings.tts_pitch,
-        openai_api_key=settings.openai_api_key,
-        openai_base_url=settings.openai_base_url,
-        openai_model=settings.openai_model,
-    )
+    options = provider_options(settings)
     return Stack(
         registry.speech_to_text(settings.stt_provider, options),
         registry.language_model(settings.llm_provider, options),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -33,6 +35,7 @@ __all__ = [
     "new_console",
     "print_json",
     "providers",
+    "writable",
 ]
 
 _PROVIDERS = "local, openai (model only), simulated:PROFILE or package.module:Class"
@@ -103,17 +106,36 @@ def gates(text: str | None) -> list[Gate]:
     return gates
 
 
-def finish(result: ReportResult, as_json: bool, code: int = 0) -> None:
-    """Print a report and leave with what its gates say."""
+def finish(
+    result: ReportResult, as_json: bool, code: int = 0, *, told: bytes | None = None
+) -> NoReturn:
+    """Print a report (``told``: its JSON with more beside it) and leave with what its gates say."""
     from voicelat.report.terminal import print_report
 
     if as_json:
-        typer.echo(result.to_json())
+        typer.echo(told or result.to_json())
     else:
         print_report(result)
     if result.gate_failures:
         leave("; ".join(failed.says for failed in result.gate_failures), 1)
     raise typer.Exit(code)
+
+
+def writable(option: str, path: Path | None) -> Callable[[Callable[[], str]], None]:
+    """Writes a text to ``path`` once there is one; None writes nothing. Raises UsageError, before
+    long work, for a folder that does not exist."""
+    if path is None:
+        return lambda _: None
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"{option} {path}: there is no folder {path.parent}")
+
+    def write(text: Callable[[], str]) -> None:
+        try:
+            path.write_text(text(), encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{option} {path}: cannot be written ({error.strerror})") from None
+
+    return write
 
 
 def load_settings(sets: list[str] | None, options: dict[str, str] | None = None) -> Settings:

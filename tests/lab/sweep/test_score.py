@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.lab.sweep.traces import Moody, calls
 
+from voicelat.lab.calls import JudgedCall
 from voicelat.lab.latency import constant, from_profile
 from voicelat.lab.sweep.grid import Setting, columns
 from voicelat.lab.sweep.judge import JudgedTurn, judge
-from voicelat.lab.sweep.pauses import NEVER, JudgedCall, tabulate
+from voicelat.lab.sweep.pauses import NEVER, tabulate
 from voicelat.lab.sweep.score import score
 from voicelat.turn.endpointing import EndpointPolicy, Fixed
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from voicelat.lab.sweep.pauses import JudgedCall
+from voicelat.lab.calls import JudgedCall
 from voicelat.lab.truth import TruePause, TrueTurn, Truth
 from voicelat.turn import events as on
 from voicelat.turn.endpointing import AS_SET, Patience, Pause

@@ -13,7 +13,17 @@ from voicelat.errors import UsageError
 from voicelat.lab.sweep.pauses import Column
 from voicelat.lab.sweep.result import PolicyName
 
-__all__ = ["BRIEF", "MAX_SETTINGS", "Columns", "Grid", "Setting", "columns", "policies", "values"]
+__all__ = [
+    "BRIEF",
+    "MAX_SETTINGS",
+    "Columns",
+    "Grid",
+    "Setting",
+    "columns",
+    "policies",
+    "share",
+    "values",
+]
 
 MAX_SETTINGS: Final = 200_000
 """More is a typing error: nobody reads them, and they do not fit in the memory."""
@@ -136,6 +146,18 @@ def values(text: str, option: str, *, scale: float = 1, most: int = 60_000) -> t
         count = int((stop - start) / step + 1e-9) + 1
         found |= dict.fromkeys(round(start + index * step) for index in range(count))
     return tuple(found)
+
+
+def share(text: str, option: str) -> float:
+    """``5%`` or ``0.05`` as a share from 0 to 1. Raises UsageError."""
+    number, percent = (text.removesuffix("%"), 100) if text.endswith("%") else (text, 1)
+    try:
+        value = float(number) / percent
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise UsageError(f"{option} {text}: give a share from 0 to 1, or 0% to 100%")
+    return value
 
 
 def policies(text: str) -> tuple[PolicyName, ...]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from voicelat.lab.calls import JudgedCall
 from voicelat.lab.latency import Millis, Reply, ReplyLatency
 from voicelat.lab.simulate import Simulation
 from voicelat.lab.sweep.grid import Setting
-from voicelat.lab.sweep.pauses import SWEPT, JudgedCall
+from voicelat.lab.sweep.pauses import SWEPT
 from voicelat.lab.truth import TruePause, TrueTurn
 from voicelat.metrics.record import CallInfo, TurnRecord
 from voicelat.turn import events as on

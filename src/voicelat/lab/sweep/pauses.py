@@ -18,15 +18,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from voicelat.lab.calls import JudgedCall
 from voicelat.lab.latency import ReplyLatency
-from voicelat.lab.truth import TruePause, TrueTurn, Truth
+from voicelat.lab.truth import TruePause, TrueTurn
 from voicelat.turn import events as on
 from voicelat.turn.draft import Draft
 from voicelat.turn.endpointing import EndpointPolicy, Patience, Pause
 from voicelat.turn.trace import TraceStep
 from voicelat.turn.transcript import TurnText, words_of
 
-__all__ = ["NEVER", "SWEPT", "Column", "JudgedCall", "PauseTable", "joined", "tabulate"]
+__all__ = ["NEVER", "SWEPT", "Column", "PauseTable", "joined", "tabulate"]
 
 NEVER: Final = 1 << 29
 """A time that does not come: sums of two still fit in 32 bits."""
@@ -35,15 +36,6 @@ SWEPT: Final = (on.SpeechStarted, on.SpeechStopped, on.Partial, on.Final, on.End
 """The events a pause is judged by. Keys end turns by rules of their own."""
 
 Column = NDArray[np.int32]
-
-
-@dataclass(frozen=True, slots=True)
-class JudgedCall:
-    """One call with its truth."""
-
-    call_id: str
-    steps: Sequence[TraceStep]
-    truth: Truth
 
 
 @dataclass(slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from typing import Literal
 
 import msgspec
@@ -139,3 +141,16 @@ class SweepResult(msgspec.Struct, frozen=True, kw_only=True):
     """Speech that was not judged, by why."""
     broken: list[str]
     """One line per recording that could not be used."""
+
+    def to_csv(self) -> str:
+        """Every setting as a row: the columns of `SettingResult`, each interval as two."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        names = [name for name in SettingResult.__struct_fields__ if name != "ci95"]
+        bounds = SettingIntervals.__struct_fields__
+        ends = [f"{name}_{end}" for name in bounds for end in ("low", "high")]
+        writer.writerow([*names, *ends])
+        for setting in self.settings:
+            intervals = [end for name in bounds for end in getattr(setting.ci95, name)]
+            writer.writerow([*(getattr(setting, name) for name in names), *intervals])
+        return out.getvalue()

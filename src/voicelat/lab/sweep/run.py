@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 
+from voicelat.lab.calls import JudgedCall
 from voicelat.lab.latency import ReplyLatency
 from voicelat.lab.sweep.choose import (
     Choice,
@@ -23,7 +24,7 @@ from voicelat.lab.sweep.choose import (
     upper_bound,
 )
 from voicelat.lab.sweep.grid import BRIEF, Grid, Setting, columns
-from voicelat.lab.sweep.pauses import NEVER, JudgedCall, PauseTable, joined, tabulate
+from voicelat.lab.sweep.pauses import NEVER, PauseTable, joined, tabulate
 from voicelat.lab.sweep.result import (
     HeldOut,
     InSequence,
@@ -37,7 +38,7 @@ from voicelat.lab.sweep.stats import HeldOutFigures, held_out, resamples, summar
 from voicelat.turn.endpointing import EndpointPolicy
 from voicelat.turn.policies import policy
 
-__all__ = ["MAX_HELD_OUT", "SweepPlan", "env_snippet", "make_policy", "sweep"]
+__all__ = ["MAX_HELD_OUT", "SweepPlan", "env_snippet", "make_policy", "run_sweep"]
 
 MAX_HELD_OUT: Final = 50
 """Leaving out more calls than this, one by one, says nothing new and takes longer than the
@@ -92,7 +93,7 @@ class _Done:
     held_out: list[HeldOutFigures]
 
 
-def sweep(
+def run_sweep(
     calls: Sequence[JudgedCall],
     plan: SweepPlan,
     executor: Executor | None = None,

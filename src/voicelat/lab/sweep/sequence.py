@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from voicelat.lab.calls import JudgedCall
 from voicelat.lab.latency import ReplyLatency
 from voicelat.lab.simulate import simulate
 from voicelat.lab.sweep.grid import Setting
 from voicelat.lab.sweep.judge import turn_config
-from voicelat.lab.sweep.pauses import JudgedCall
 from voicelat.lab.sweep.result import InSequence
 from voicelat.metrics.record import CallInfo
 from voicelat.turn import events as on

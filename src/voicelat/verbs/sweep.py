@@ -1,0 +1,129 @@
+"""``voicelat sweep``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from voicelat.verbs.listening import CallerChannel, LabelsFolder, Paths, Replies, hear, replies_of
+from voicelat.verbs.options import (
+    AsJson,
+    Sets,
+    Stt,
+    examples,
+    given,
+    leave,
+    load_settings,
+    new_console,
+    writable,
+)
+
+if TYPE_CHECKING:
+    from voicelat.lab.sweep.result import SweepResult
+
+__all__ = ["EXAMPLES", "sweep", "sweep_code"]
+
+EXAMPLES = examples(
+    "voicelat sweep calls/",
+    "voicelat sweep calls/ --max-cutoffs 3% --html sweep.html",
+    "voicelat sweep 'calls/*.wav' --hangover 80:400:20 --speak-gate 0:1500:50 --policy fixed",
+    "voicelat sweep calls/ --labels labels/ --replies turns.jsonl --json",
+    "voicelat sweep calls/ --cluster tcp://10.0.0.5:8786",
+)
+
+
+def sweep(
+    paths: Paths,
+    debounce: Annotated[
+        str,
+        typer.Option(metavar="RANGE", help="STT_PARTIAL_DEBOUNCE_MS: FROM:TO:STEP, or values."),
+    ] = "20:200:20",
+    hangover: Annotated[str, typer.Option(metavar="RANGE", help="VAD_HANGOVER_MS.")] = "80:800:40",
+    min_utt: Annotated[str, typer.Option(metavar="RANGE", help="MIN_UTT_SEC, in s.")] = "0.25",
+    stt_timeout: Annotated[str, typer.Option(metavar="RANGE", help="STT_TIMEOUT_MS.")] = "240",
+    speak_gate: Annotated[
+        str, typer.Option(metavar="RANGE", help="SPEAK_GATE_MS; 0: the hangover alone.")
+    ] = "0,300:1500:200",
+    policy: Annotated[
+        str, typer.Option(metavar="NAME,...", help="EOU_POLICY: fixed, adaptive, semantic.")
+    ] = "fixed,adaptive,semantic",
+    max_cutoffs: Annotated[
+        str, typer.Option(metavar="SHARE", help="Turns that may be cut off: 5% or 0.05.")
+    ] = "5%",
+    replies: Replies = "google-openai-google",
+    labels: LabelsFolder = None,
+    caller: CallerChannel = None,
+    stt: Stt = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the pictures as one page.")
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write every setting as a row.")
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Sweep on the Dask cluster there.")
+    ] = None,
+    sets: Sets = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find the debounce, hangover and gate for your calls, and whom they would cut off."""
+    import msgspec
+    from rich.progress import Progress
+
+    from voicelat.lab.calls import judged_calls
+    from voicelat.lab.sweep.grid import Grid, policies, share, values
+    from voicelat.lab.sweep.run import SweepPlan, run_sweep
+    from voicelat.lab.sweep_page import page
+    from voicelat.lab.sweep_terminal import print_sweep
+    from voicelat.lab.workers import workers
+
+    loaded = load_settings(sets, given({"STT_PROVIDER": stt}))
+    grid = Grid(
+        debounce=values(debounce, "--debounce"),
+        hangover=values(hangover, "--hangover"),
+        min_utt=values(min_utt, "--min-utt", scale=1000),
+        stt_timeout=values(stt_timeout, "--stt-timeout"),
+        speak_gate=values(speak_gate, "--speak-gate"),
+        policies=policies(policy),
+    )
+    budget = share(max_cutoffs, "--max-cutoffs")
+    _, latency = replies_of(replies)
+    write_page, write_rows = writable("--html", html), writable("--csv", csv)
+    console = new_console(stderr=True)
+    calls = judged_calls(hear(console, loaded, paths, caller), labels)
+    for note in calls.notes:
+        console.print(note, style="dim")
+    plan = SweepPlan(
+        latency=latency,
+        grid=grid,
+        max_cutoffs=budget,
+        max_speculations=loaded.speculation_max,
+        broken=tuple(calls.broken),
+    )
+    with workers(cluster) as executor, Progress(console=console, transient=True) as progress:
+        task = progress.add_task("sweeping", total=None)
+        result = run_sweep(
+            calls.judged,
+            plan,
+            executor,
+            lambda done, count: progress.update(task, completed=done, total=count),
+        )
+    write_page(lambda: page(result))
+    write_rows(result.to_csv)
+    if as_json:
+        typer.echo(msgspec.json.encode(result))
+    else:
+        print_sweep(result)
+    if (why := sweep_code(result)) is not None:
+        leave(why, 2)
+
+
+def sweep_code(result: SweepResult) -> str | None:
+    """Why the exit code is 2: a call was broken, or there was nothing to judge. None: it is 0."""
+    if not result.turns:
+        return result.why
+    if result.broken:
+        return f"{len(result.broken)} of the calls could not be used; the others were swept"
+    return None
