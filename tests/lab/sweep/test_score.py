@@ -18,7 +18,7 @@ from voicelat.turn.endpointing import EndpointPolicy, Fixed
 
 some_settings = st.builds(
     Setting,
-    policy=st.just("fixed"),
+    policy=st.sampled_from(["fixed", "fixed", "silence"]),
     debounce_ms=st.sampled_from([0, 60, 200]),
     hangover_ms=st.sampled_from([0, 40, 160, 165, 400]),
     min_utt_ms=st.sampled_from([0, 250, 900]),
@@ -32,13 +32,14 @@ def scored(
     chosen: list[Setting],
     policy: Callable[[], EndpointPolicy],
     took_ms: int | None,
-    *,
-    speculate: bool,
     cap: int,
 ) -> list[list[JudgedTurn]]:
     latency = from_profile("google-openai-google") if took_ms is None else constant(took_ms)
     table = tabulate([call], policy, latency)
-    found = score(table, columns(chosen), speculate=speculate, max_speculations=cap)
+    alone = any(setting.alone for setting in chosen)
+    found = score(
+        table, columns(chosen), speculate=not alone, reopens=not alone, max_speculations=cap
+    )
 
     def ms(value: int) -> int | None:
         return None if value == NEVER else int(value)
@@ -78,6 +79,7 @@ def test_all_settings_at_once_are_the_machine_one_by_one(
     cap: int,
 ) -> None:
     latency = from_profile("google-openai-google") if took_ms is None else constant(took_ms)
-    at_once = scored(call, chosen, policy, took_ms, speculate=True, cap=cap)
-    for setting, turns in zip(chosen, at_once, strict=True):
-        assert turns == judge(call, setting, policy, latency, max_speculations=cap), setting
+    for alone in (False, True):
+        some = [setting for setting in chosen if setting.alone is alone]
+        for setting, turns in zip(some, scored(call, some, policy, took_ms, cap), strict=True):
+            assert turns == judge(call, setting, policy, latency, max_speculations=cap), setting

@@ -41,9 +41,10 @@ class Setting:
     speak_gate_ms: int
 
     @property
-    def speculates(self) -> bool:
-        """Whether work may start before the turn is over; a silence timer alone does not."""
-        return self.policy != "silence"
+    def alone(self) -> bool:
+        """Whether it is a silence timer alone: no work before it has run out, and what it has
+        decided is said."""
+        return self.policy == "silence"
 
 
 BRIEF: Final = Setting("fixed", 60, 160, 250, 240, 0)

@@ -65,7 +65,7 @@ def turn_config(setting: Setting, max_speculations: int) -> TurnConfig:
         min_utt_ms=setting.min_utt_ms,
         stt_timeout_ms=setting.stt_timeout_ms,
         speak_gate_ms=setting.speak_gate_ms,
-        speculate=setting.speculates,
+        speculate=not setting.alone,
         max_speculations=max_speculations,
         reply_timeout_ms=_FOR_EVER,
     )
@@ -137,7 +137,7 @@ def _judge_turn(
         calls += simulation.model_calls
         if pause.hold and record is not None and record.EOU_REASON is not None:
             early = True
-            sent = record.stamps.first_audio_sent is not None
+            sent = setting.alone or record.stamps.first_audio_sent is not None
             cutoff |= sent
             reopened |= not sent
     ended = record is not None and record.EOU_REASON is not None

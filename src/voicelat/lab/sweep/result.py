@@ -22,7 +22,8 @@ Bounds = tuple[float | None, float | None]
 """The ends of a 95 % interval; ``None`` where it is not reached."""
 
 PolicyName = Literal["silence", "fixed", "adaptive", "semantic"]
-"""``silence`` is the baseline: a silence timer alone, without a speak gate or speculation."""
+"""``silence`` is the baseline: a silence timer alone, as in most bots. It has no speak gate, starts
+no work before it has run out, and takes nothing back: whoever it takes for finished is cut off."""
 
 
 class SettingIntervals(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +60,8 @@ class SettingResult(msgspec.Struct, frozen=True, kw_only=True):
     """Turns in which that was noticed before audio was sent: harmless."""
     cutoff_rate: float
     """Turns in which audio was sent before the caller had finished."""
+    cut_holds_rate: float
+    """The same as a share of all holds: there are more of them than turns."""
     clipped_rate: float
     """Turns that acted on a text that was not the final one."""
     timeout_rate: float

@@ -79,11 +79,12 @@ class _Task:
         scores = score(
             self.table,
             columns(self.settings),
-            speculate=self.settings[0].speculates,
+            speculate=not self.settings[0].alone,
+            reopens=not self.settings[0].alone,
             max_speculations=self.max_speculations,
         )
         call = self.table.turn_call
-        results = summarised(self.settings, scores, *resamples(call))
+        results = summarised(self.settings, scores, self.table.holds, *resamples(call))
         return _Done(results, held_out(scores, call, self.held_out))
 
 
@@ -194,7 +195,7 @@ class _Verdict:
             if self._judged
             else []
         )
-        self._silence = [setting.policy == "silence" for setting in settings]
+        self._silence = [setting.alone for setting in settings]
 
     def result(self) -> SweepResult:
         """The whole result; without a turn it has no settings, and says why."""
@@ -223,7 +224,7 @@ class _Verdict:
             baseline=choice.baseline,
             brief=brief,
             held_out=[self._held_out(place) for place in range(len(self._out))],
-            in_sequence=self._in_sequence(shown, choice.baseline, brief),
+            in_sequence=self._in_sequence(shown, brief),
             latency=self._plan.latency.says,
             env=None if shown is None else env_snippet(self._settings[shown]),
             left_out=dict(left_out),
@@ -300,6 +301,7 @@ class _Verdict:
         )
 
     def _in_sequence(self, *wanted: int | None) -> list[InSequence]:
+        """Whole calls. Not of a silence timer alone: the machine takes back what it can."""
         return [
             in_sequence(
                 index,
@@ -310,21 +312,20 @@ class _Verdict:
                 self._plan.max_speculations,
             )
             for index in dict.fromkeys(wanted)
-            if index is not None
+            if index is not None and not self._settings[index].alone
         ]
 
 
 def env_snippet(setting: Setting) -> str:
     """A setting as lines of ``.env``."""
-    alone = setting.policy == "silence"
     lines = {
         "VAD_HANGOVER_MS": setting.hangover_ms,
         "STT_PARTIAL_DEBOUNCE_MS": setting.debounce_ms,
         "MIN_UTT_SEC": f"{setting.min_utt_ms / 1000:g}",
         "STT_TIMEOUT_MS": setting.stt_timeout_ms,
         "SPEAK_GATE_MS": setting.speak_gate_ms,
-        "EOU_POLICY": "fixed" if alone else setting.policy,
-        "SPECULATE": int(not alone),
+        "EOU_POLICY": "fixed" if setting.alone else setting.policy,
+        "SPECULATE": int(not setting.alone),
     }
     return "".join(f"{name}={value}\n" for name, value in lines.items())
 

@@ -36,6 +36,8 @@ class TurnScores:
     """... and taken back before audio was sent."""
     cutoff: Bits
     """... and audio was sent."""
+    cut_holds: NDArray[np.int16]
+    """How many pauses that was."""
     delay: Times
     """speech_end -> turn_end at the turn's true end, in ms; NEVER where it was missed."""
     total: Times
@@ -49,14 +51,24 @@ class TurnScores:
 
 
 def score(
-    table: PauseTable, settings: Columns, *, speculate: bool, max_speculations: int
+    table: PauseTable,
+    settings: Columns,
+    *,
+    speculate: bool = True,
+    reopens: bool = True,
+    max_speculations: int = 3,
 ) -> TurnScores:
-    """Judge every turn of ``table`` under every one of ``settings``."""
+    """Judge every turn of ``table`` under every one of ``settings``.
+
+    ``speculate``: work may start before the turn is over. ``reopens``: what was decided too early
+    is taken back while nothing has been sent; else whoever is taken for finished is cut off.
+    """
     shape = (table.turns, len(settings))
     scores = TurnScores(
         early=np.zeros(shape, np.bool_),
         reopened=np.zeros(shape, np.bool_),
         cutoff=np.zeros(shape, np.bool_),
+        cut_holds=np.zeros(shape, np.int16),
         delay=np.full(shape, NEVER, np.int32),
         total=np.full(shape, NEVER, np.int32),
         clipped=np.zeros(shape, np.bool_),
@@ -74,9 +86,12 @@ def score(
         hold = table.pause_hold[pauses] == 1
         for_holds, for_shifts = turns[hold], turns[~hold]
         early = found.over[hold]
-        cutoff = early & (found.sent[hold] <= table.pause_until[pauses[hold], None])
+        cutoff = early
+        if reopens:
+            cutoff = early & (found.sent[hold] <= table.pause_until[pauses[hold], None])
         scores.early[for_holds] |= early
         scores.cutoff[for_holds] |= cutoff
+        scores.cut_holds[for_holds] += cutoff
         scores.reopened[for_holds] |= early & ~cutoff
         missed = ~found.over[~hold]
         scores.delay[for_shifts] = np.where(missed, NEVER, found.end[~hold])

@@ -45,9 +45,14 @@ def resamples(call: NDArray[np.int32]) -> tuple[NDArray[np.intp], Floats]:
 
 
 def summarised(
-    settings: Sequence[Setting], scores: TurnScores, clusters: NDArray[np.intp], drawn: Floats
+    settings: Sequence[Setting],
+    scores: TurnScores,
+    holds: int,
+    clusters: NDArray[np.intp],
+    drawn: Floats,
 ) -> list[SettingResult]:
-    """One result per setting (axis 1 of the scores); no turns give no settings."""
+    """One result per setting (axis 1 of the scores); no turns give no settings. ``holds``: how
+    many there are in all."""
     turns = len(clusters)
     if not turns:
         return []
@@ -61,6 +66,7 @@ def summarised(
     }
     delay, total = (_Quantiles(ms, share) for ms in (scores.delay, scores.total))
     calls = scores.calls.mean(axis=0)
+    cut = scores.cut_holds.sum(axis=0) / max(1, holds)
     return [
         SettingResult(
             debounce_ms=setting.debounce_ms,
@@ -74,6 +80,7 @@ def summarised(
             total_p50=total.at(50, index),
             total_p95=total.at(95, index),
             **{f"{name}_rate": round(float(rate[index]), 5) for name, rate in rates.items()},
+            cut_holds_rate=round(float(cut[index]), 5),
             model_calls_per_turn=round(float(calls[index]), 4),
             n=turns,
             ci95=SettingIntervals(
