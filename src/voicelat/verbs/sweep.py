@@ -75,8 +75,8 @@ def sweep(
     from voicelat.lab.calls import judged_calls
     from voicelat.lab.sweep.grid import Grid, policies, share, values
     from voicelat.lab.sweep.run import SweepPlan, run_sweep
-    from voicelat.lab.sweep_page import page
-    from voicelat.lab.sweep_terminal import print_sweep
+    from voicelat.lab.sweep.pictures.page import page
+    from voicelat.lab.sweep.pictures.terminal import print_sweep
     from voicelat.lab.workers import workers
 
     loaded = load_settings(sets, given({"STT_PROVIDER": stt}))

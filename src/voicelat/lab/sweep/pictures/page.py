@@ -15,10 +15,9 @@ from importlib.resources import files
 from typing import Final
 
 from voicelat import __version__
-from voicelat.lab.sweep.result import SettingResult, SweepResult
-from voicelat.lab.sweep_figures import Json, drawing_code, trade_off
-from voicelat.lab.sweep_maps import Choice, HeatMaps, heat_maps
-from voicelat.lab.sweep_story import (
+from voicelat.lab.sweep.pictures.figures import Json, drawing_code, trade_off
+from voicelat.lab.sweep.pictures.maps import Choice, HeatMaps, heat_maps
+from voicelat.lab.sweep.pictures.story import (
     KNOBS,
     METHOD,
     Measure,
@@ -39,6 +38,7 @@ from voicelat.lab.sweep_story import (
     subject,
     truth_says,
 )
+from voicelat.lab.sweep.result import SettingResult, SweepResult
 from voicelat.metrics.durations import duration
 
 __all__ = ["page"]
@@ -55,7 +55,7 @@ def page(result: SweepResult) -> str:
     figures = {"trade-off": figure} if result.settings else {}
     data = {
         "figures": figures | (maps.figures() if maps else {}),
-        "slices": maps.slices() if maps else [],
+        "slices": maps.drawings() if maps else [],
         "knobs": [choice.key for choice in maps.choices()] if maps else [],
     }
     body = "\n".join(
@@ -101,7 +101,7 @@ def _sha256(script: str) -> str:
 
 
 def _asset(kind: str) -> str:
-    return files(__package__).joinpath(f"sweep_page.{kind}").read_text(encoding="utf-8")
+    return files(__package__).joinpath(f"page.{kind}").read_text(encoding="utf-8")
 
 
 def _said(text: str) -> str:

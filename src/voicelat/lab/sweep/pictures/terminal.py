@@ -14,10 +14,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from voicelat.lab.sweep.result import SweepResult
-from voicelat.lab.sweep_grid import axes, grid_around, grids
-from voicelat.lab.sweep_plots import Heat, Scatter
-from voicelat.lab.sweep_story import (
+from voicelat.lab.sweep.pictures.plots import Heat, Scatter
+from voicelat.lab.sweep.pictures.slices import axes, heat_slices, slice_around
+from voicelat.lab.sweep.pictures.story import (
     KNOBS,
     METHOD,
     POLICY_MARKS,
@@ -41,6 +40,7 @@ from voicelat.lab.sweep_story import (
     truth_says,
     unit_of,
 )
+from voicelat.lab.sweep.result import SweepResult
 from voicelat.metrics.durations import duration
 from voicelat.report.live import isolated
 
@@ -174,7 +174,7 @@ def _heat(result: SweepResult) -> Iterator[RenderableType]:
     if found is None:
         yield Text("No heat map: this policy was swept at one setting only", "dim")
         return
-    grid = grid_around(grids(result, found), chosen.setting)
+    grid = slice_around(heat_slices(result, found), chosen.setting)
     heat = Heat(grid, chosen.setting)
     lines = [f"Down: {_with_unit(found.down)}. Across: {_with_unit(found.across)}."]
     lines += [f"Fixed: {grid.fixed_says()}. The star: {chosen.name}. Pale is better."]

@@ -17,9 +17,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.style import Style
 from rich.text import Text
 
-from voicelat.lab.sweep.result import PolicyName, SettingResult, SweepResult
-from voicelat.lab.sweep_grid import Grid
-from voicelat.lab.sweep_story import (
+from voicelat.lab.sweep.pictures.slices import Slice
+from voicelat.lab.sweep.pictures.story import (
     KNOBS,
     POLICY_MARKS,
     counted,
@@ -27,6 +26,7 @@ from voicelat.lab.sweep_story import (
     percent,
     worth_seeing,
 )
+from voicelat.lab.sweep.result import PolicyName, SettingResult, SweepResult
 from voicelat.metrics.durations import duration
 
 __all__ = ["Heat", "Scatter"]
@@ -187,7 +187,7 @@ class Heat:
     Pale is better. The chosen setting, which must lie in the grid, has a star.
     """
 
-    def __init__(self, grid: Grid, chosen: SettingResult) -> None:
+    def __init__(self, grid: Slice, chosen: SettingResult) -> None:
         self._grid = grid
         self._chosen = grid.place(chosen)
         self._rows = _some(grid.rows, self._chosen[0], _MOST_ROWS)

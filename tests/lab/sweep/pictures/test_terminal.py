@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
-from tests.lab.sweep_results import made_up, setting
+from tests.lab.sweep.pictures.results import made_up, setting
 
+from voicelat.lab.sweep.pictures.slices import axes, heat_slices, slice_around
+from voicelat.lab.sweep.pictures.story import percent, shown
+from voicelat.lab.sweep.pictures.terminal import print_sweep
 from voicelat.lab.sweep.result import SweepResult
-from voicelat.lab.sweep_grid import axes, grid_around, grids
-from voicelat.lab.sweep_story import percent, shown
-from voicelat.lab.sweep_terminal import print_sweep
 
 SWEEP = made_up()
 
@@ -199,9 +199,9 @@ def test_the_heat_map_walks_the_knob_that_moves_the_figures() -> None:
 def test_every_setting_lies_in_one_grid() -> None:
     found = axes(SWEEP, "semantic")
     assert found is not None
-    every = grids(SWEEP, found)
+    every = heat_slices(SWEEP, found)
     for one in SWEEP.settings:
-        grid = grid_around(every, one)
+        grid = slice_around(every, one)
         assert grid.cells[grid.place(one)] == one
 
 

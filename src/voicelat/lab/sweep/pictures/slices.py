@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from voicelat.lab.sweep.pictures.story import KNOBS, Knob, knob_text
 from voicelat.lab.sweep.result import PolicyName, SettingResult, SweepResult
-from voicelat.lab.sweep_story import KNOBS, Knob, knob_text
 
-__all__ = ["Axes", "Fixed", "Grid", "axes", "grid_around", "grids"]
+__all__ = ["Axes", "Fixed", "Slice", "axes", "heat_slices", "slice_around"]
 
 _Point = tuple[float, float]
 Fixed = tuple[float, ...]
@@ -26,7 +26,7 @@ class Axes:
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class Slice:
     """One heat map: a policy, the values held fixed, and the settings that are left."""
 
     axes: Axes
@@ -92,7 +92,7 @@ def _spread(values: Iterable[float | None]) -> float:
     return max(known) - min(known) if known else 0.0
 
 
-def grids(result: SweepResult, chosen: Axes) -> list[Grid]:
+def heat_slices(result: SweepResult, chosen: Axes) -> list[Slice]:
     """Every heat map with these axes, in the order of the sweep."""
     parts: defaultdict[tuple[PolicyName, Fixed], dict[_Point, SettingResult]] = defaultdict(dict)
     for setting in result.settings:
@@ -100,7 +100,7 @@ def grids(result: SweepResult, chosen: Axes) -> list[Grid]:
         point = (getattr(setting, chosen.down), getattr(setting, chosen.across))
         parts[key][point] = setting
     return [
-        Grid(
+        Slice(
             axes=chosen,
             policy=policy,
             fixed=fixed,
@@ -112,7 +112,7 @@ def grids(result: SweepResult, chosen: Axes) -> list[Grid]:
     ]
 
 
-def grid_around(found: list[Grid], setting: SettingResult) -> Grid:
+def slice_around(found: list[Slice], setting: SettingResult) -> Slice:
     """The heat map that this setting lies in."""
     return next(
         grid

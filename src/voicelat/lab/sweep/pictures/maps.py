@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from voicelat.lab.sweep.pictures.figures import Figure, Json, heat_limits, heat_map, heat_slice
+from voicelat.lab.sweep.pictures.slices import Axes, Slice, axes, heat_slices, slice_around
+from voicelat.lab.sweep.pictures.story import KNOBS, Knob, Named, knob_text, named_settings, subject
 from voicelat.lab.sweep.result import SweepResult
-from voicelat.lab.sweep_figures import Figure, Json, heat_limits, heat_map, heat_slice
-from voicelat.lab.sweep_grid import Axes, Grid, axes, grid_around, grids
-from voicelat.lab.sweep_story import KNOBS, Knob, Named, knob_text, named_settings, subject
 
 __all__ = ["Choice", "HeatMaps", "heat_maps"]
 
@@ -32,19 +32,19 @@ class HeatMaps:
     axes: Axes
     about: Named
     """The setting with the star."""
-    grids: list[Grid]
+    slices: list[Slice]
     unmapped: list[str]
     """Policies left out, because their maps would be a single row or column."""
 
     @property
-    def first(self) -> Grid:
+    def first(self) -> Slice:
         """The map around the subject."""
-        return grid_around(self.grids, self.about.setting)
+        return slice_around(self.slices, self.about.setting)
 
     def choices(self) -> list[Choice]:
         """What differs between the maps; nothing, where there is one."""
         names: dict[str, str] = {"policy": "policy", **{str(k): name for k, name in KNOBS.items()}}
-        every = [_at(grid) for grid in self.grids]
+        every = [_at(grid) for grid in self.slices]
         found = []
         for key in every[0]:
             values = dict.fromkeys(at[key] for at in every)
@@ -66,12 +66,12 @@ class HeatMaps:
         """The two drawings of the first map."""
         return {
             figure: heat_map(
-                self.first, self.about.setting, figure, heat_limits(self.grids, figure)
+                self.first, self.about.setting, figure, heat_limits(self.slices, figure)
             )
             for figure in _FIGURES
         }
 
-    def slices(self) -> list[Json]:
+    def drawings(self) -> list[Json]:
         """Per map: its values of the choices, and what changes in the drawings."""
         keys = [choice.key for choice in self.choices()]
         return [
@@ -81,7 +81,7 @@ class HeatMaps:
                     figure: heat_slice(grid, self.about.setting, figure) for figure in _FIGURES
                 },
             }
-            for grid in self.grids
+            for grid in self.slices
         ]
 
 
@@ -93,15 +93,15 @@ def heat_maps(result: SweepResult) -> HeatMaps | None:
     found = axes(result, about.setting.policy)
     if found is None:
         return None
-    every = grids(result, found)
-    first = grid_around(every, about.setting)
+    every = heat_slices(result, found)
+    first = slice_around(every, about.setting)
     kept = [one for one in every if one is first or len(one.rows) > 1 < len(one.columns)]
     mapped = {one.policy for one in kept}
     unmapped = [one.policy for one in every if one.policy not in mapped]
     return HeatMaps(found, about, kept, list(dict.fromkeys(unmapped)))
 
 
-def _at(grid: Grid) -> dict[str, str]:
+def _at(grid: Slice) -> dict[str, str]:
     return {"policy": grid.policy, **{knob: f"{value:g}" for knob, value in grid.held()}}
 
 

@@ -61,6 +61,7 @@ def setting(**fields: Any) -> SettingResult:
         "early_rate": 0.31,
         "reopened_rate": 0.3,
         "cutoff_rate": 0.01,
+        "cut_holds_rate": 0.005,
         "clipped_rate": 0.02,
         "timeout_rate": 0.04,
         "missed_rate": 0.0,

@@ -12,9 +12,8 @@ from collections import defaultdict
 from typing import Any, Final, Literal
 
 from voicelat.errors import MissingExtra
-from voicelat.lab.sweep.result import PolicyName, SettingResult, SweepResult
-from voicelat.lab.sweep_grid import Grid
-from voicelat.lab.sweep_story import (
+from voicelat.lab.sweep.pictures.slices import Slice
+from voicelat.lab.sweep.pictures.story import (
     KNOBS,
     Knob,
     named_settings,
@@ -23,6 +22,7 @@ from voicelat.lab.sweep_story import (
     unit_of,
     worth_seeing,
 )
+from voicelat.lab.sweep.result import PolicyName, SettingResult, SweepResult
 from voicelat.metrics.durations import duration
 
 __all__ = ["MOST_DOTS", "drawing_code", "heat_limits", "heat_map", "heat_slice", "trade_off"]
@@ -218,7 +218,7 @@ def _frame(figure: Any, result: SweepResult) -> None:
     )
 
 
-def heat_map(grid: Grid, chosen: SettingResult, figure: Figure, limits: Limits) -> Json:
+def heat_map(grid: Slice, chosen: SettingResult, figure: Figure, limits: Limits) -> Json:
     """One map, fainter where it is better. The chosen setting has a star, where it is in it."""
     from plotly import graph_objects as go
 
@@ -247,7 +247,7 @@ def heat_map(grid: Grid, chosen: SettingResult, figure: Figure, limits: Limits) 
     return _json(drawn)
 
 
-def heat_slice(grid: Grid, chosen: SettingResult, figure: Figure) -> Json:
+def heat_slice(grid: Slice, chosen: SettingResult, figure: Figure) -> Json:
     """What changes from grid to grid: axes, values, texts."""
     cells = [[grid.cells.get((row, column)) for column in grid.columns] for row in grid.rows]
     return {
@@ -268,9 +268,9 @@ def _cell(setting: SettingResult | None, chosen: SettingResult, figure: Figure) 
     return f"<b>\u2605{text}</b>" if setting == chosen else text
 
 
-def heat_limits(grids: list[Grid], figure: Figure) -> Limits:
-    """The least and the most of a figure over all grids: one colour means one value in all."""
-    values = [getattr(one, figure) for grid in grids for one in grid.cells.values()]
+def heat_limits(slices: list[Slice], figure: Figure) -> Limits:
+    """The least and the most of a figure over all slices: one colour means one value in all."""
+    values = [getattr(one, figure) for grid in slices for one in grid.cells.values()]
     known = [value for value in values if value is not None]
     return min(known, default=0.0), max(known, default=1.0)
 

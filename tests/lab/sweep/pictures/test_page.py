@@ -13,13 +13,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.lab.sweep_results import made_up, setting
+from tests.lab.sweep.pictures.results import made_up, setting
 
 from voicelat.errors import MissingExtra
+from voicelat.lab.sweep.pictures.figures import MOST_DOTS
+from voicelat.lab.sweep.pictures.page import page
+from voicelat.lab.sweep.pictures.story import KNOBS
 from voicelat.lab.sweep.result import SweepResult
-from voicelat.lab.sweep_figures import MOST_DOTS
-from voicelat.lab.sweep_page import page
-from voicelat.lab.sweep_story import KNOBS
 
 SWEEP = made_up()
 HOSTILE = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(2)>"

@@ -65,6 +65,8 @@ METHOD: Final = (
     "There are two decisions. Starting to work too early costs a model call and is taken back"
     " (re-opened); starting to speak too early cuts the caller off. The speak gate holds the"
     " first audio back, not the work.",
+    "The silence timer alone starts no work before it has run out and takes nothing back: whoever"
+    " it takes for finished is cut off.",
     "Delay is end of speech to settled text. Total is end of speech to first audio sent, and"
     " includes what the reply was assumed to take.",
 )
@@ -224,6 +226,7 @@ def measures(setting: SettingResult) -> list[Measure]:
         _time("delay P50", setting.delay_p50, ci95.delay_p50),
         _time("delay P95", setting.delay_p95, ci95.delay_p95),
         Measure("cut off", percent(setting.cutoff_rate), _percents(ci95.cutoff_rate)),
+        Measure("holds cut off", percent(setting.cut_holds_rate)),
         Measure("early", percent(setting.early_rate), _percents(ci95.early_rate)),
         Measure("re-opened", percent(setting.reopened_rate)),
         Measure("clipped", percent(setting.clipped_rate), _percents(ci95.clipped_rate)),

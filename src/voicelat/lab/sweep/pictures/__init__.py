@@ -1,0 +1,1 @@
+"""A sweep for people: in the terminal, and as one page."""
