@@ -20,7 +20,15 @@ from voicelat.audio.mulaw import BYTES_PER_MS, RATE, SILENCE, Pcm
 from voicelat.audio.resample import to_8k
 from voicelat.errors import InvalidFile
 
-__all__ = ["MAX_FILE_BYTES", "MAX_GAP_MS", "Channel", "Recording", "TwoChannelWriter", "read"]
+__all__ = [
+    "MAX_FILE_BYTES",
+    "MAX_GAP_MS",
+    "Channel",
+    "Recording",
+    "TwoChannelWriter",
+    "is_mono",
+    "read",
+]
 
 MAX_FILE_BYTES: Final = 1 << 30
 """A file is read into memory; 1 GiB is 1.5 hours of 48 kHz stereo."""
@@ -61,6 +69,16 @@ def read(path: str | Path) -> Recording:
     except (soundfile.SoundFileError, ValueError) as error:
         raise InvalidFile(path, f"is not a WAV file that can be read; {_CONVERT}") from error
     return Recording(rate, tuple(to_8k(column.copy(), rate) for column in columns))
+
+
+def is_mono(path: str | Path) -> bool:
+    """Whether a WAV file has one channel, by its header alone. False for what cannot be read:
+    `read` says why."""
+    try:
+        info = soundfile.info(str(path))
+    except (soundfile.SoundFileError, OSError):
+        return False
+    return bool(info.channels == 1)
 
 
 def _contents(path: Path) -> bytes:

@@ -13,7 +13,8 @@ A loop on a stack of providers serves any socket that carries Media Streams mess
             await asyncio.Future()
 
 ``examples/fifteen_lines.py`` has it whole. `TurnConfig` and `EngineConfig` hold the settings;
-`policy` and `EouTuner` decide how patient it is; `TtsCache` is where a stack keeps its phrases; any other socket becomes a `Transport`.
+`policy` and `EouTuner` decide how patient it is; `TtsCache` is where a stack keeps its phrases;
+any other socket becomes a `Transport`.
 """
 
 from voicelat.engine.config import EngineConfig

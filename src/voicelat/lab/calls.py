@@ -11,11 +11,11 @@ from voicelat.errors import UsageError
 from voicelat.lab.labels import find_labels, read_labels
 from voicelat.lab.listen import Broken, Heard, Listened
 from voicelat.lab.realtime import SpokenCall, utterances
-from voicelat.lab.recordings import caller_side, channels
+from voicelat.lab.recordings import Source, caller_side, channels
 from voicelat.lab.truth import Truth, cut_off_ms, derived, labelled
 from voicelat.turn.trace import Trace, TraceStep
 
-__all__ = ["Calls", "JudgedCall", "judged_calls", "spoken_calls", "traces_of"]
+__all__ = ["Calls", "JudgedCall", "judgeable", "judged_calls", "spoken_calls", "traces_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,30 @@ def judged_calls(heard: Sequence[Heard], labels: Path | None = None) -> Calls:
         except UsageError as error:
             calls.broken.append(str(error))
     return calls
+
+
+def judgeable(
+    sources: Sequence[Source], labels: Path | None = None
+) -> tuple[list[Source], list[str]]:
+    """The calls that can have a truth, and one line about those that cannot: nobody knows who
+    spoke next in a mono recording without labels, so there is no need to listen to it.
+
+    Raises UsageError when there is no folder ``labels``.
+    """
+    good = [
+        source
+        for source in sources
+        if find_labels(source.path, labels) is not None
+        or source.recording is None
+        or not wav.is_mono(source.recording)
+    ]
+    left = len(sources) - len(good)
+    if not left:
+        return good, []
+    return good, [
+        f"{left} of {len(sources)} recordings have one channel and no labels: left out, nobody"
+        " knows who spoke next (docs/labels.md)"
+    ]
 
 
 def traces_of(heard: Sequence[Heard]) -> tuple[list[Trace], list[str]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Final, Literal
 
 from voicelat import __version__
@@ -58,7 +59,7 @@ class EarsPlan:
         return ears if self.turn_model is None else {**ears, "turn_model": self.turn_model}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ears:
     """Everything that listens, to many recordings one after the other or at once."""
 
@@ -80,7 +81,7 @@ class Ears:
             plan,
             registry.speech_to_text(plan.stt, plan.options),
             registry.detector(plan.vad),
-            None if plan.turn_model is None else _turn_model(plan.turn_model),
+            None if plan.turn_model is None else registry.turn_model(plan.turn_model),
         )
 
     def for_one(self, seed: int) -> Ears:
@@ -94,14 +95,19 @@ class Ears:
         options = replace(self.plan.options, seed=self.plan.options.seed + seed)
         return replace(self, stt=registry.speech_to_text(self.plan.stt, options))
 
+    @cached_property
     def compute_here(self) -> bool:
         """Whether they wait for nobody outside this process."""
         return isinstance(self.stt, ComputesHere)
 
     def computing(self) -> bool:
         """Whether something is being computed in this process whose result will still come."""
-        busy = isinstance(self.stt, ComputesHere) and self.stt.computing()
-        return busy or self.judge.computing()
+        return self._stt_computing() or self.judge.computing()
+
+    @cached_property
+    def _stt_computing(self) -> Callable[[], bool]:
+        """Found out once: the question is asked several times a frame."""
+        return self.stt.computing if isinstance(self.stt, ComputesHere) else lambda: False
 
     async def warm(self) -> None:
         """Load everything. Raises ProviderError, MissingExtra."""
@@ -280,11 +286,3 @@ def _lag_ms(steps: list[TraceStep]) -> dict[str, float]:
     if p50 is None or p95 is None:
         return {"n": 0.0}
     return {"n": float(len(lags)), "p50": p50, "p95": p95}
-
-
-def _turn_model(name: str) -> TurnModel:
-    if name == "smart-turn":
-        from voicelat.providers.smart_turn import SmartTurn
-
-        return SmartTurn()
-    raise UsageError(f"no end-of-turn model {name!r}; there is smart-turn")

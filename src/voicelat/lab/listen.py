@@ -190,10 +190,15 @@ def _recorded(job: _Job, path: Path, began_s: float) -> Listened:
             caller_channel=sides.caller_channel,
             channels_by="recorded with its trace" if job.caller is None else sides.by,
             agent_voice=None if sides.agent is None else voice_spans(sides.agent, detector),
-            ears={"stt": trace.header.call.providers.get("stt", "unknown"), "vad": job.plan.vad},
+            ears={**_stt_of(trace), "vad": job.plan.vad},
         )
     notes = ("the last line of its trace was cut off",) if trace.torn else ()
     return _listened(job.source, trace, began_s, listening=listening, notes=notes)
+
+
+def _stt_of(trace: Trace) -> dict[str, str]:
+    """Empty when the call did not tell."""
+    return {role: name for role, name in trace.header.call.providers.items() if role == "stt"}
 
 
 def _listened(
@@ -267,7 +272,7 @@ def listen_all(
     if waiting and ears is not None:
         todo = {number: jobs[number] for number in waiting}
         wanted = min(processes or os.cpu_count() or 1, len(todo))
-        if not ears.compute_here():
+        if not ears.compute_here:
             asyncio.run(_in_real_time(todo, ears, done))
         elif wanted == 1:
             _one_by_one(todo, ears, done)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from voicelat.lab.latency import ReplyLatency
     from voicelat.lab.listen import Heard
+    from voicelat.lab.recordings import Source
     from voicelat.settings import Settings
 
 __all__ = ["CallerChannel", "LabelsFolder", "Paths", "Replies", "hear", "replies_of"]
@@ -46,16 +47,14 @@ Replies = Annotated[
 
 
 def hear(
-    console: Console, settings: Settings, paths: Sequence[str], caller: int | None
+    console: Console, settings: Settings, sources: Sequence[Source], caller: int | None
 ) -> list[Heard]:
     """Every call listened to, with progress; what was heard before is not heard again."""
     from rich.progress import Progress
 
     from voicelat.lab.listen import Cache, EarsPlan, listen_all
-    from voicelat.lab.recordings import find
     from voicelat.settings import wiring
 
-    sources = find(paths)
     plan = EarsPlan(
         stt=settings.stt_provider,
         vad=settings.vad,

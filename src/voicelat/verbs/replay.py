@@ -81,7 +81,7 @@ def replay(
     wanted, console = gates(gate), new_console(stderr=True)
     url = None if realtime is None else media_url(realtime)
     provider, latency = replies_of(replies)
-    heard = hear(console, loaded, paths, caller)
+    heard = hear(console, loaded, find(paths), caller)
     result: ReplayResult | RealtimeResult
     if url is None:
         traces, broken = traces_of(heard)

@@ -39,13 +39,13 @@ def sweep(
     debounce: Annotated[
         str,
         typer.Option(metavar="RANGE", help="STT_PARTIAL_DEBOUNCE_MS: FROM:TO:STEP, or values."),
-    ] = "20:200:20",
-    hangover: Annotated[str, typer.Option(metavar="RANGE", help="VAD_HANGOVER_MS.")] = "80:800:40",
+    ] = "20,60,100,200",
+    hangover: Annotated[str, typer.Option(metavar="RANGE", help="VAD_HANGOVER_MS.")] = "80:800:80",
     min_utt: Annotated[str, typer.Option(metavar="RANGE", help="MIN_UTT_SEC, in s.")] = "0.25",
     stt_timeout: Annotated[str, typer.Option(metavar="RANGE", help="STT_TIMEOUT_MS.")] = "240",
     speak_gate: Annotated[
         str, typer.Option(metavar="RANGE", help="SPEAK_GATE_MS; 0: the hangover alone.")
-    ] = "0,300:1500:200",
+    ] = "0:2400:100",
     policy: Annotated[
         str, typer.Option(metavar="NAME,...", help="EOU_POLICY: fixed, adaptive, semantic.")
     ] = "fixed,adaptive,semantic",
@@ -72,11 +72,12 @@ def sweep(
     import msgspec
     from rich.progress import Progress
 
-    from voicelat.lab.calls import judged_calls
+    from voicelat.lab.calls import judgeable, judged_calls
+    from voicelat.lab.recordings import find
     from voicelat.lab.sweep.grid import Grid, policies, share, values
-    from voicelat.lab.sweep.run import SweepPlan, run_sweep
     from voicelat.lab.sweep.pictures.page import page
     from voicelat.lab.sweep.pictures.terminal import print_sweep
+    from voicelat.lab.sweep.run import SweepPlan, run_sweep
     from voicelat.lab.workers import workers
 
     loaded = load_settings(sets, given({"STT_PROVIDER": stt}))
@@ -92,8 +93,9 @@ def sweep(
     _, latency = replies_of(replies)
     write_page, write_rows = writable("--html", html), writable("--csv", csv)
     console = new_console(stderr=True)
-    calls = judged_calls(hear(console, loaded, paths, caller), labels)
-    for note in calls.notes:
+    sources, left = judgeable(find(paths), labels)
+    calls = judged_calls(hear(console, loaded, sources, caller), labels)
+    for note in (*left, *calls.notes):
         console.print(note, style="dim")
     plan = SweepPlan(
         latency=latency,

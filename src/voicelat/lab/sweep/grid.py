@@ -55,13 +55,13 @@ BRIEF: Final = Setting("fixed", 60, 160, 250, 240, 0)
 class Grid:
     """Which values to try. Each is a tuple of whole ms."""
 
-    debounce: tuple[int, ...] = tuple(range(20, 201, 20))
-    hangover: tuple[int, ...] = tuple(range(80, 801, 40))
+    debounce: tuple[int, ...] = (20, 60, 100, 200)
+    hangover: tuple[int, ...] = tuple(range(80, 801, 80))
     min_utt: tuple[int, ...] = (250,)
     stt_timeout: tuple[int, ...] = (240,)
-    speak_gate: tuple[int, ...] = (0, 300, 500, 700, 900, 1200, 1600)
+    speak_gate: tuple[int, ...] = tuple(range(0, 2401, 100))
     policies: tuple[PolicyName, ...] = ("fixed", "adaptive", "semantic")
-    silence: tuple[int, ...] = tuple(range(80, 2401, 40))
+    silence: tuple[int, ...] = tuple(range(80, 4001, 40))
     """Hangovers of the baseline: a silence timer alone."""
 
     def settings(self) -> list[Setting]:
