@@ -12,7 +12,7 @@ from voicelat.engine.config import EngineConfig
 from voicelat.engine.stack import Stack
 from voicelat.engine.turn_loop import CallSummary, TurnLoop
 from voicelat.metrics.record import CallInfo, TurnRecord
-from voicelat.providers.protocols import LanguageModel, SpeechToText, TextToSpeech
+from voicelat.providers.protocols import LanguageModel, SpeechToText, TextToSpeech, Transcriber
 from voicelat.providers.simulated import SimulatedStt, profile
 from voicelat.turn import effects as do
 from voicelat.turn import events as on
@@ -97,6 +97,7 @@ class Desk:
         tts: TextToSpeech | None = None,
         turn: TurnConfig | None = None,
         engine: EngineConfig | None = None,
+        transcriber: Transcriber | None = None,
     ) -> None:
         self.records: list[TurnRecord] = []
         self.tapes: dict[str, MemoryTape] = {}
@@ -106,6 +107,7 @@ class Desk:
             stt or SimulatedStt(profile("instant")),
             llm or Words("Certainly, I have noted that."),
             tts or Voice(),
+            transcriber=transcriber,
         )
         self.loop = TurnLoop(
             self.stack,

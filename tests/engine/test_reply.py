@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncGenerator
 
 import pytest
 from tests.engine.fakes import FOREVER, Ears, Step, Voice, Words, tone
-from tests.engine.virtual_loop import virtual_time
+from tests.engine.stubborn import Grip, StubbornVoice, StubbornWords
+from tests.engine.virtual_loop import LoopClock, virtual_time
 
 from voicelat.audio.mulaw import silence
+from voicelat.engine.config import EngineConfig
 from voicelat.engine.reply import Part, ReplyTask
 from voicelat.engine.stack import Stack
 from voicelat.errors import ProviderError
@@ -21,16 +25,32 @@ class _Reply:
     """A reply in the making, and what it posted. The gate is open unless ``shut``."""
 
     def __init__(
-        self, *script: str | Step, voice: Voice | None = None, shut: bool = False, **prompt: int
+        self,
+        *script: str | Step,
+        words: Words | None = None,
+        voice: Voice | None = None,
+        shut: bool = False,
+        config: EngineConfig | None = None,
+        phrase: str | None = None,
+        **prompt: int,
     ) -> None:
-        self.words = Words(*script)
+        self.words = words or Words(*script)
         self.voice = voice or Voice()
+        self.clock = LoopClock()
         self.events: list[on.Event] = []
+        self.at_ms: dict[type[on.Event], int] = {}
+        """When each kind of event was first posted."""
         self.wakes = 0
-        stack = Stack(Ears(), self.words, self.voice)
-        source = Prompt("CA1", 3, "hello", **prompt)  # type: ignore[arg-type]
-        self.task = ReplyTask(stack, 3, 7, source, post=self.events.append, wake=self._wake)
+        self.stack = Stack(Ears(), self.words, self.voice)
+        source = phrase or Prompt("CA1", 3, "hello", **prompt)  # type: ignore[arg-type]
+        self.task = ReplyTask(
+            self.stack, 3, 7, source, post=self._post, wake=self._wake, config=config
+        )
         self.task.open = not shut
+
+    def _post(self, event: on.Event) -> None:
+        self.events.append(event)
+        self.at_ms.setdefault(type(event), self.clock.now_ms())
 
     def _wake(self) -> None:
         self.wakes += 1
@@ -126,7 +146,7 @@ async def test_a_stock_phrase_asks_no_model() -> None:
 
 @virtual_time
 async def test_words_beyond_the_limit_are_neither_said_nor_waited_for() -> None:
-    reply = _Reply("One two, ", "three four, ", FOREVER, max_words=3)
+    reply = _Reply("One two, ", "three four, ", FOREVER, max_words=4)
     parts = await reply.parts()
     assert reply.clauses == ["One two,", "three four,"]
     assert parts[-1].done
@@ -245,3 +265,243 @@ async def test_a_provider_that_never_waits_lets_others_run(words: Words, voice: 
 async def test_a_voice_that_never_ends_fails() -> None:
     parts = await _Reply("Sure.", voice=_RestlessVoice()).parts()
     assert parts[-1].failure == "voice: speaks for more than 300 s"
+
+
+# -- the first clause -------------------------------------------------------------------------
+
+
+@virtual_time
+@pytest.mark.parametrize("clause", ["Of course,", "Certainly.", "When?", "בטח,", "אפשר לקבוע."])
+async def test_a_clause_whose_end_is_certain_is_handed_over_in_no_time(clause: str) -> None:
+    *before, last = clause.split()
+    reply = _Reply(0.2, *(f"{word} " for word in before), last, 0.3, " And then more.", shut=True)
+    await asyncio.sleep(1)
+    assert reply.at_ms[on.ReplyTextStarted] == 200
+    assert reply.at_ms[on.SpeechRequested] - reply.at_ms[on.ReplyTextStarted] == 0
+    assert reply.clauses[0] == clause
+
+
+@virtual_time
+async def test_only_a_mark_that_could_be_inside_a_number_waits_for_the_next_piece() -> None:
+    reply = _Reply("It costs 45.", 0.03, " Is that fine?", shut=True)
+    await asyncio.sleep(1)
+    assert reply.at_ms[on.SpeechRequested] == 30
+
+
+@virtual_time
+async def test_a_first_clause_without_a_mark_is_not_waited_for() -> None:
+    words = [step for n in range(20) for step in (f"word{n} ", 0.1)]
+    reply = _Reply(*words, shut=True, config=EngineConfig(first_clause_words=5))
+    await asyncio.sleep(3)
+    assert reply.at_ms[on.SpeechRequested] == 400
+    assert [len(clause.split()) for clause in reply.clauses] == [5, 15]
+
+
+@virtual_time
+async def test_a_single_syllable_is_said_together_with_what_follows() -> None:
+    reply = _Reply("No, ", "not ", "today. ", "Oh.", shut=True)
+    await asyncio.sleep(1)
+    assert reply.clauses == ["No, not today.", "Oh."]
+
+
+@virtual_time
+async def test_a_model_that_does_not_close_holds_nothing_up() -> None:
+    grip = Grip()
+
+    class Clinging(Words):
+        async def reply(self, prompt: Prompt) -> AsyncGenerator[str, None]:
+            try:
+                yield "One two, "
+                yield "three four, "
+            finally:
+                await grip.hold()
+
+    reply = _Reply(words=Clinging(), max_words=2)
+    parts = await reply.parts()
+    assert parts[-1] == Part(done=True, clause="One two,")
+    await asyncio.sleep(60)
+    await grip.release()
+    assert not any(isinstance(event, on.ReplyFailed) for event in reply.events)
+
+
+# -- deadlines --------------------------------------------------------------------------------
+
+_SOON = EngineConfig(
+    llm_first_token_ms=1000,
+    llm_stall_ms=800,
+    tts_first_byte_ms=600,
+    tts_stall_ms=400,
+    whole_reply_ms=5000,
+)
+
+
+@virtual_time
+@pytest.mark.parametrize(
+    ("script", "voice", "failed_ms", "why"),
+    [
+        ((FOREVER,), Voice(), 1000, "words: no text in 1000 ms"),
+        (("", 0.9, "", FOREVER), Voice(), 1000, "words: no text in 1000 ms"),
+        ((0.9, "Sure", FOREVER), Voice(), 1700, "words: no more text in 800 ms"),
+        ((0.5, "Sure.", FOREVER), Voice(any=FOREVER), 1100, "voice: no audio in 600 ms"),
+    ],
+)
+async def test_whoever_is_late_before_any_sound_fails_the_reply_on_time(
+    script: tuple[str | Step, ...], voice: Voice, failed_ms: int, why: str
+) -> None:
+    reply = _Reply(*script, voice=voice, config=_SOON)
+    await asyncio.sleep(10)
+    assert reply.events[-1] == on.ReplyFailed(3, 7, why)
+    assert reply.at_ms[on.ReplyFailed] == failed_ms
+    assert reply.task.over
+    assert (reply.words.open, reply.voice.open) == (0, 0)
+    assert await reply.parts() == []
+
+
+_BREAKS_OFF = {
+    "the model": (("Well now, ", FOREVER), Voice(), 800, "words: no more text in 800 ms"),
+    "the voice in a clause": (
+        ("Well now.",),
+        Voice(late=True, well=FOREVER),
+        400,
+        "voice: no more audio in 400 ms",
+    ),
+    "the voice between clauses": (
+        ("Two words. ", 0.7, "More."),
+        Voice(more=FOREVER),
+        1300,
+        "voice: no audio in 600 ms",
+    ),
+    "an error": (("Well now, ", 0.2, _LOST), Voice(), 200, "words: lost"),
+}
+
+
+@pytest.mark.parametrize("how", list(_BREAKS_OFF))
+def test_a_reply_that_breaks_off_behind_its_first_sound_ends_with_an_apology(how: str) -> None:
+    @virtual_time
+    async def check() -> None:
+        script, voice, failed_ms, why = _BREAKS_OFF[how]
+        reply = _Reply(*script, voice=voice, config=_SOON)
+        apology = _SOON.apology_phrase
+        await reply.stack.phrases.prewarm([apology])
+        assert all(part.failure is None for part in await reply.parts((failed_ms - 1) / 1000))
+        *_, sound, said, failure = await reply.parts(0.002)
+        assert sound == Part(audio=tone(100 * len(apology.split())))
+        assert said == Part(clause=apology)
+        assert failure == Part(failure=why)
+        await asyncio.sleep(10)
+        assert (reply.words.open, voice.open) == (0, 0)
+        assert await reply.parts() == []
+
+    check()
+
+
+@virtual_time
+async def test_an_apology_that_is_not_in_hand_is_not_asked_of_the_voice_that_failed() -> None:
+    reply = _Reply("Two words. ", voice=Voice(late=True, two=FOREVER), config=_SOON)
+    parts = await reply.parts(5)
+    assert [part.failure for part in parts] == [None, "voice: no more audio in 400 ms"]
+    assert reply.clauses == ["Two words."]
+
+
+@virtual_time
+async def test_a_stock_phrase_that_breaks_off_is_not_apologised_for() -> None:
+    reply = _Reply(phrase="Two words.", voice=Voice(late=True, two=FOREVER), config=_SOON)
+    await reply.stack.phrases.prewarm([_SOON.apology_phrase])
+    parts = await reply.parts(5)
+    assert [part.failure for part in parts] == [None, "voice: no more audio in 400 ms"]
+
+
+@virtual_time
+async def test_what_trickles_in_for_ever_ends_at_the_limit_of_a_whole_reply() -> None:
+    trickle: list[str | Step] = [step for _ in range(100) for step in ("Well then, ", 0.5)]
+    reply = _Reply(*trickle, config=_SOON)
+    await reply.parts(4.999)
+    assert not reply.task.over
+    parts = await reply.parts(0.002)
+    assert parts[-1].failure == "the reply was not complete after 5000 ms"
+    empty = _Reply(*[step for _ in range(99) for step in ("", 0.5)], config=_SOON)
+    await empty.parts(10)
+    assert empty.at_ms[on.ReplyFailed] == 1000
+
+
+@virtual_time
+async def test_a_reply_that_keeps_every_deadline_by_a_hair_is_complete() -> None:
+    reply = _Reply(
+        0.999, "Two words. ", 0.799, "More.", voice=Voice(two=0.599, more=0.599), config=_SOON
+    )
+    parts = await reply.parts(10)
+    assert parts[-1] == Part(done=True, clause="Two words. More.")
+
+
+@virtual_time
+async def test_a_reply_that_is_over_is_not_kept_for_its_deadlines() -> None:
+    reply = _Reply("Two words. ")
+    await reply.parts()
+    over = weakref.ref(reply.task)
+    del reply
+    gc.collect()
+    assert over() is None
+
+
+@virtual_time
+async def test_a_model_slower_than_its_voice_is_not_taken_for_a_late_voice() -> None:
+    reply = _Reply("Two words. ", 0.7, "Two more. ", 0.7, "Two others.", config=_SOON)
+    assert (await reply.parts(10))[-1].done
+
+
+# -- providers that cannot be stopped ---------------------------------------------------------
+
+
+@virtual_time
+async def test_a_model_that_ignores_its_cancellation_is_not_waited_for() -> None:
+    grip = Grip()
+    reply = _Reply(words=StubbornWords(grip), config=_SOON)
+    await asyncio.sleep(1)
+    assert reply.events == [on.ReplyFailed(3, 7, "words: no text in 1000 ms")]
+    assert reply.task.over
+    task = reply.task.cancel()
+    assert not task.done()
+    await grip.release()
+    assert task.done()
+    assert grip.cancels > 0
+    assert len(reply.events) == 1, "what it writes now is nobody's"
+    assert await reply.parts() == []
+
+
+@virtual_time
+async def test_a_voice_that_ignores_its_cancellation_is_not_waited_for() -> None:
+    grip = Grip()
+    reply = _Reply("Two words. ", voice=StubbornVoice(grip, ms=100), config=_SOON)
+    parts = await reply.parts(0.4)
+    assert [part.failure for part in parts] == [None, "voice: no more audio in 400 ms"]
+    await grip.release()
+    assert await reply.parts() == [], "what it says now is nobody's"
+
+
+@pytest.mark.parametrize("moment_ms", [0, 1, 50, 99, 100, 101, 250, 500, 900])
+@pytest.mark.parametrize("stubborn", [None, "model", "voice", "voice that ends"])
+def test_a_reply_cancelled_at_any_moment_says_and_posts_nothing_more(
+    stubborn: str | None, moment_ms: int
+) -> None:
+    @virtual_time
+    async def check() -> None:
+        grip = Grip()
+        words = StubbornWords(grip, "Well now, ") if stubborn == "model" else None
+        voice = Voice(any=0.1)
+        if stubborn is not None and stubborn.startswith("voice"):
+            voice = StubbornVoice(grip, 100, ends=stubborn.endswith("ends"))
+        script = (0.1, "Well now, ", 0.3, "and then. ", 0.3, "Bye.")
+        reply = _Reply(*script, words=words, voice=voice, config=_SOON)
+        await asyncio.sleep(moment_ms / 1000)
+        task = reply.task.cancel()
+        events, wakes, said = len(reply.events), reply.wakes, len(reply.clauses)
+        await asyncio.sleep(0.01)
+        assert task.done() or stubborn
+        await grip.release()
+        await asyncio.sleep(10)
+        assert task.done()
+        assert (len(reply.events), reply.wakes, len(reply.clauses)) == (events, wakes, said)
+        assert reply.task.take() is None
+        assert (reply.words.open, reply.voice.open) == (0, 0)
+
+    check()

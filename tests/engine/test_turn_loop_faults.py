@@ -15,6 +15,7 @@ from voicelat.engine.config import EngineConfig
 from voicelat.engine.turn_loop import CallSummary
 from voicelat.errors import ProviderError
 from voicelat.providers.protocols import SttStream
+from voicelat.providers.simulated import SimulatedTranscriber, profile
 from voicelat.turn.config import TurnConfig
 from voicelat.twilio.messages import Connected, InboundMessage, Media, Start, Stop
 
@@ -214,6 +215,19 @@ async def test_a_call_goes_on_without_ears() -> None:
     (record,) = desk.records
     assert record.fallback
     assert record.reply == EngineConfig().repeat_phrase
+
+
+@virtual_time
+async def test_what_ears_miss_is_heard_by_the_fallback() -> None:
+    scribe = SimulatedTranscriber(profile("instant"))
+    desk = Desk(stt=Ears(FOREVER), transcriber=scribe)
+    summary, call = await desk.take(Phone(Silence(500), *_QUESTION, Silence(3000)))
+    (record,) = desk.records
+    assert record.fallback_used == "history"
+    assert record.fallback_text
+    assert record.providers["fallback"] == "simulated:instant"
+    assert (summary.fallback_errors, summary.fallback_lost_ms) == ((), 0)
+    assert not call.heard[0].censored
 
 
 @virtual_time

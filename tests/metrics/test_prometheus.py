@@ -75,3 +75,23 @@ def test_two_exporters_do_not_share_anything() -> None:
     first, second = PrometheusExporter(), PrometheusExporter()
     first.observe(turn())
     assert value(second, "voicelat_turns_total", eou_reason="none", outcome="answered") is None
+
+
+def test_model_calls_and_those_nobody_heard_are_counted() -> None:
+    exporter = PrometheusExporter()
+    exporter.observe(turn(model_calls=3, wasted_calls=2))
+    exporter.observe(turn(model_calls=1))
+    assert value(exporter, "voicelat_model_calls_total") == 4
+    assert value(exporter, "voicelat_wasted_model_calls_total") == 2
+
+
+def test_fallbacks_are_counted_by_what_they_were_good_for() -> None:
+    exporter = PrometheusExporter()
+    exporter.observe(turn(fallback=True))
+    exporter.observe(turn(fallback=True, fallback_ms=700, fallback_used="history"))
+    exporter.observe(turn(fallback_ms=100, fallback_used="answer"))
+    exporter.observe(turn(fallback=True, fallback_failure="no text in 6000 ms"))
+    assert value(exporter, "voicelat_asked_to_repeat_total") == 3
+    for used in ("history", "answer", "nothing"):
+        assert value(exporter, "voicelat_fallbacks_total", used=used) == 1
+    assert value(exporter, "voicelat_fallback_ms_sum") == 800

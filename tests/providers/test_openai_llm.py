@@ -67,6 +67,18 @@ async def test_the_model_is_shown_instructions_history_and_text_in_this_order(
     ]
 
 
+async def test_the_model_is_told_what_is_left_out_and_what_was_heard_badly(
+    model: OpenAiLlm, server: ChatServer
+) -> None:
+    history = (Message("caller", "book a table", probable=True), Message("agent", "Pardon?"))
+    await _answer(model, Prompt("CA1", 9, "for two", history, left_out=6))
+    system, caller, *_ = server.asked[0][1]["messages"]
+    assert system["content"].endswith(
+        "in the language en-US. 6 earlier messages of this call are left out."
+    )
+    assert caller["content"] == "(heard badly, probably:) book a table"
+
+
 async def test_no_word_limit_is_not_asked_for(model: OpenAiLlm, server: ChatServer) -> None:
     await _answer(model)
     assert server.asked[0][1]["messages"][0]["content"].endswith("in the language en-US.")

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from tests.engine.fakes import tone
 from tests.engine.virtual_loop import LoopClock, virtual_time
 
 from voicelat.audio.level import first_audible, is_audible
@@ -17,6 +18,7 @@ from voicelat.providers.protocols import (
     Prompt,
     SpeechToText,
     TextToSpeech,
+    Transcriber,
     Transcript,
 )
 from voicelat.providers.simulated import (
@@ -25,6 +27,7 @@ from voicelat.providers.simulated import (
     SimulatedLlm,
     SimulatedStt,
     SimulatedSttStream,
+    SimulatedTranscriber,
     SimulatedTts,
     profile,
 )
@@ -41,6 +44,7 @@ def _stages(name: str) -> dict[str, Latency]:
         "stt_partial": stages.stt_partial,
         "llm_first_token": stages.llm_first_token,
         "tts_first_byte": stages.tts_first_byte,
+        "transcribe": stages.transcribe,
     }
 
 
@@ -295,3 +299,26 @@ async def test_two_calls_of_one_recogniser_differ_and_both_can_be_repeated() -> 
     first = await finals_ms(1)
     assert first[0] != first[1]
     assert await finals_ms(1) == first
+
+
+# -- the transcriber --------------------------------------------------------------------------
+
+
+@virtual_time
+async def test_a_transcriber_hears_a_word_per_400_ms_of_sound_and_none_in_silence() -> None:
+    scribe: Transcriber = SimulatedTranscriber(_INSTANT)
+    heard = await scribe.transcribe(silence(2000) + tone(1200) + silence(500), "he-IL")
+    assert heard == Transcript("one moment please", final=True, confidence=0.9)
+    assert (await scribe.transcribe(silence(2000), "he-IL")).text == ""
+    assert (await scribe.transcribe(b"", "he-IL")).text == ""
+    await scribe.warm()
+    await scribe.aclose()
+
+
+@virtual_time
+async def test_a_transcriber_takes_as_long_as_its_profile_says_the_same_for_the_same_seed() -> None:
+    expected_ms = _GOOGLE.transcribe.sample(random.Random(7)) * 1000
+    for _ in range(2):
+        clock = LoopClock()
+        await SimulatedTranscriber(_GOOGLE, seed=7).transcribe(tone(500), "en-US")
+        assert abs(clock.now_ms() - expected_ms) <= 1

@@ -203,7 +203,10 @@ def test_the_settings_in_force_are_those_that_can_change_a_turn(tmp_path: Path) 
 
 
 def test_the_turn_gets_its_settings_in_milliseconds() -> None:
-    turn = Settings(min_utt_sec=0.3, vad_hangover_ms=200, greeting=None).turn()
+    turn = Settings(
+        min_utt_sec=0.3, vad_hangover_ms=200, greeting=None, stt_min_confidence=0.4
+    ).turn()
+    assert turn.min_confidence == 0.4
     assert (turn.min_utt_ms, turn.hangover_ms, turn.greeting) == (300, 200, False)
 
 

@@ -128,6 +128,24 @@ def test_a_mark_that_comes_back_before_the_turn_is_over_plays_nothing() -> None:
     assert call.machine.dropped["unknown mark"] == 1
 
 
+def test_model_calls_nobody_heard_a_sound_of_are_counted_as_wasted() -> None:
+    call = speculating().play((2300, on.Partial(BOOK + " for two"))).wait(2800)
+    record = call.answered(2900).record
+    assert (record.model_calls, record.wasted_calls) == (2, 1)
+
+
+def test_a_reply_that_was_interrupted_was_not_wasted_and_a_failed_one_was() -> None:
+    spoken = asked().sound(2500, audio_ms=3000).play((4000, on.SpeechStarted(4000))).wait(4240)
+    assert (spoken.record.model_calls, spoken.record.wasted_calls) == (1, 0)
+    failed = asked().play((2500, on.ReplyFailed(1, 1, "503"))).answered(2600, "Sorry.")
+    assert (failed.record.model_calls, failed.record.wasted_calls) == (1, 1)
+
+
+def test_a_filler_alone_does_not_make_a_model_call_worth_its_price() -> None:
+    call = asked().play((2300, on.AudioQueued(1, 1, 400, "Hm.")), (2300, on.AudioSent(1, 1, True)))
+    assert call.play((2900, on.StreamStopped())).record.wasted_calls == 1
+
+
 # -- played -----------------------------------------------------------------------------------
 
 
@@ -280,8 +298,8 @@ def test_a_greeting_that_fails_is_over() -> None:
 
 def test_an_illegal_move_raises_and_changes_nothing() -> None:
     agent = AgentHalf(TurnConfig(), Timers(), lambda effect: None)
-    draft = Draft(1)
-    agent.answer(draft, "hi", ("hi",), 0)
-    with pytest.raises(IllegalMove, match="start while thinking"):
-        agent.answer(draft, "", (), 0)
-    assert agent.is_live(1, 1)
+    agent.state = Agent.SPEAKING
+    with pytest.raises(IllegalMove, match="start while speaking"):
+        agent.answer(Draft(1), "hi", ("hi",), 0)
+    assert agent.reply is None
+    assert agent.state is Agent.SPEAKING

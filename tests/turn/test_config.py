@@ -20,6 +20,12 @@ def test_a_negative_setting_is_refused_by_its_name(name: str) -> None:
         TurnConfig(**settings)
 
 
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
+def test_a_confidence_is_asked_for_between_0_and_1(value: float) -> None:
+    with pytest.raises(InvalidSetting, match="min_confidence"):
+        TurnConfig(min_confidence=value)
+
+
 def test_the_defaults_of_the_four_settings_are_the_documented_ones() -> None:
     config = TurnConfig()
     assert (config.hangover_ms, config.debounce_ms, config.min_utt_ms) == (160, 60, 250)

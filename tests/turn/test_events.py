@@ -16,6 +16,7 @@ EVENTS: list[on.Event] = [
     on.Final("שלום רב", 0.75),
     on.Final("hi"),
     on.EndpointHint(0.5),
+    on.FallbackHeard(3, "שלום רב"),
     on.Dtmf("#"),
     on.MarkEchoed("1.1.1.end"),
     on.StreamStopped(),

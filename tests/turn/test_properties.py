@@ -43,6 +43,7 @@ class Step(Enum):
     FAILED = on.ReplyFailed
     ECHO = on.MarkEchoed
     TICK = on.Tick
+    FALLBACK = on.FallbackHeard
 
 
 class Watch:
@@ -108,6 +109,10 @@ def check_record(record: TurnRecord) -> None:
     assert sounded == (record.outcome in ("answered", "barged_in"))
     assert (record.outcome == "barged_in") == record.BARGE_IN_HIT
     assert (record.EOU_REASON is None) == (record.outcome == "abandoned")
+    assert 0 <= record.wasted_calls <= record.model_calls
+    assert record.wasted_calls >= record.model_calls - 1
+    assert record.confidence is None or 0 <= record.confidence <= 1
+    assert not (record.fallback and record.fallback_used)
 
 
 class Rig:
@@ -145,6 +150,8 @@ class Rig:
         match step:
             case Step.ECHO:
                 return on.MarkEchoed(self.watch.marks[-1] if self.watch.marks else "none")
+            case Step.FALLBACK:
+                return on.FallbackHeard(name[0], "I want a table")
             case Step.TICK:
                 return on.Tick()
             case Step.QUEUED:
@@ -172,18 +179,20 @@ words = st.sampled_from(
     ["", " ", "yes", "stop", "uh-huh", "I want", "I want a table", "I want the table for two",
      "כן", "אני רוצה שולחן", "אני רוצה שולחן לשניים", "*", "word " * 2000]
 )  # fmt: skip
+confidences = st.one_of(st.none(), st.floats(0, 1), st.floats())
 texts = st.one_of(words, st.text(max_size=20))
 caller_events: st.SearchStrategy[on.Event] = st.one_of(
     st.builds(on.SpeechStarted, instants),
     st.builds(on.SpeechStopped, instants),
     st.builds(on.Partial, texts),
-    st.builds(on.Final, texts),
+    st.builds(on.Final, texts, confidences),
     st.builds(on.EndpointHint, st.floats(0, 1)),
     st.builds(on.Dtmf, st.one_of(st.sampled_from("0123456789*#"), st.text(max_size=2))),
 )
 hostile_events: st.SearchStrategy[on.Event] = st.one_of(
     caller_events,
     st.builds(on.MarkEchoed, texts),
+    st.builds(on.FallbackHeard, small, texts),
     st.builds(on.ReplyTextStarted, small, small),
     st.builds(on.SpeechRequested, small, small),
     st.builds(on.SpeechReady, small, small, st.one_of(st.none(), st.booleans())),
@@ -212,7 +221,9 @@ def utterances(draw: st.DrawFn) -> list[Move]:
     moves: list[Move] = [(draw(gaps), True, on.SpeechStarted(0))]
     moves += [(voice_ms, True, on.Partial(text)), (voice_ms, True, on.SpeechStopped(0))]
     if draw(st.booleans()):
-        moves.append((draw(gaps), True, on.Final(text)))
+        moves.append((draw(gaps), True, on.Final(text, draw(confidences))))
+    if draw(st.integers(0, 3)) == 0:
+        moves.append((draw(st.integers(160, 900)), True, Step.FALLBACK))
     return moves
 
 
@@ -234,6 +245,7 @@ configs = st.builds(
     hangover_ms=st.sampled_from([0, 160, 900]),
     debounce_ms=st.sampled_from([0, 60, 400]),
     min_utt_ms=st.sampled_from([0, 250]),
+    min_confidence=st.sampled_from([0.0, 0.5, 1.0]),
     stt_timeout_ms=st.sampled_from([0, 240]),
     speak_gate_ms=st.sampled_from([0, 700]),
     speculate=st.booleans(),
@@ -283,7 +295,8 @@ def test_time_that_goes_back_is_the_one_thing_refused(
 
 
 def closed(test: Callable[[TurnRecord], bool]) -> Callable[[list[Move]], bool]:
-    return lambda moves: any(map(test, Rig(TurnConfig()).run(moves).watch.records))
+    config = TurnConfig(min_confidence=0.5, speak_gate_ms=900)
+    return lambda moves: any(map(test, Rig(config).run(moves).watch.records))
 
 
 @pytest.mark.parametrize(
@@ -296,8 +309,14 @@ def closed(test: Callable[[TurnRecord], bool]) -> Callable[[list[Move]], bool]:
         lambda record: record.reopened,
         lambda record: record.fallback,
         lambda record: record.clipped is True,
+        lambda record: record.fallback and record.text != "",
+        lambda record: record.fallback_used == "answer",
+        lambda record: record.wasted_calls > 1,
     ],
-    ids=["barged_in", "answered", "censored", "abandoned", "reopened", "fallback", "clipped"],
+    ids=[
+        *("barged_in", "answered", "censored", "abandoned", "reopened", "fallback", "clipped"),
+        *("doubtful", "guessed", "wasted"),
+    ],
 )
 def test_the_generated_calls_go_deep_enough(test: Callable[[TurnRecord], bool]) -> None:
     find(

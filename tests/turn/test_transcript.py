@@ -66,6 +66,40 @@ def test_keys_pressed_one_after_another_make_one_number_beside_a_partial_too() -
     assert text.text == "42 number"
 
 
+@pytest.mark.parametrize(
+    ("finals", "confidence"),
+    [
+        ([("one", 0.2), ("two three four", 0.6)], 0.5),
+        ([("one", 0.2), ("...", None)], 0.2),
+        ([("one two three", 0.7)], 0.7),
+        ([("one", 0.2), ("two", None)], None),
+        ([("", 0.0)], None),
+        ([], None),
+    ],
+)
+def test_the_confidence_of_a_turn_is_the_mean_over_its_words(
+    finals: list[tuple[str, float | None]], confidence: float | None
+) -> None:
+    text = TurnText()
+    for said, sure in finals:
+        text.put(said, 10, final=True, confidence=sure)
+    assert text.confidence == confidence
+
+
+def test_nobody_is_sure_of_a_partial_and_everybody_of_a_key() -> None:
+    text, more = TurnText(), TurnText()
+    text.put_digit("4", 10)
+    assert text.confidence == 1.0
+    more.put("two", 20, final=True, confidence=0.5)
+    text.absorb(more)
+    assert text.confidence == 0.75
+    other = text.copy()
+    other.put("three", 30, final=False)
+    assert (text.confidence, other.confidence) == (0.75, None)
+    other.seal()
+    assert other.confidence is None
+
+
 def test_a_sealed_partial_is_not_replaced() -> None:
     text = TurnText()
     text.put("I want", 10, final=False)

@@ -11,13 +11,15 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Final, Protocol, assert_never
+from typing import Any, Final, Protocol, assert_never
 
 from voicelat.audio.mulaw import duration_ms
 from voicelat.clock import CallClock, Clock
 from voicelat.engine.config import EngineConfig
 from voicelat.engine.ear import Ear
+from voicelat.engine.fallback import Fallback, Heard
 from voicelat.engine.hinter import Hinter
+from voicelat.engine.history import History
 from voicelat.engine.listener import Listener
 from voicelat.engine.playout import Playout
 from voicelat.engine.reply import Part, ReplyTask
@@ -25,12 +27,13 @@ from voicelat.engine.stack import Stack
 from voicelat.engine.transport import Transport, hang_up
 from voicelat.errors import ConnectError
 from voicelat.metrics.record import CallInfo, TurnRecord
-from voicelat.providers.protocols import Message, Prompt, Transcript
+from voicelat.providers.protocols import Prompt, Transcriber, Transcript
 from voicelat.turn import effects as do
 from voicelat.turn import events as on
 from voicelat.turn.config import TurnConfig
 from voicelat.turn.endpointing import EndpointPolicy
 from voicelat.turn.machine import TurnMachine
+from voicelat.turn.states import Agent, Caller
 from voicelat.twilio.messages import DtmfPressed, InboundMessage, Mark, Media, Stop
 
 __all__ = ["Call", "Tape"]
@@ -64,8 +67,9 @@ class Tape(Protocol):
 class Call:
     """A call from Twilio's ``start`` to its end. Make it when ``start`` arrives.
 
-    ``policy``: how patient to be with this caller, None as set. ``clock``: its zero is now; None
-    takes the system's.
+    ``policy``: how patient to be with this caller, None as set. ``transcriber``: hears the turns
+    again that brought no text, None: nobody does. ``clock``: its zero is now; None takes the
+    system's.
     """
 
     def __init__(
@@ -78,13 +82,13 @@ class Call:
         *,
         on_turn: Callable[[TurnRecord], None],
         policy: EndpointPolicy | None = None,
+        transcriber: Transcriber | None = None,
         tape: Tape | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.info = info
         self._stack = stack
         self._engine = engine
-        self._on_turn = on_turn
         self._tape = tape
         self._transport = transport
         self._clock = clock or CallClock()
@@ -108,7 +112,8 @@ class Call:
         """Why the call is over: Twilio said ``stop``, or the socket broke. None: it goes on."""
         self.errors: list[str] = []
         """What broke in it that no provider's contract allows, one line each."""
-        self._history: deque[Message] = deque(maxlen=engine.history_messages)
+        self.fallback = Fallback(transcriber, engine, on_heard=self._on_heard, on_turn=on_turn)
+        self._history = History(engine.history_messages, engine.history_words)
         self._events: deque[on.Event] = deque()
         self._reply: ReplyTask | None = None
         self._dying: set[asyncio.Task[None]] = set()
@@ -149,6 +154,7 @@ class Call:
         self.listener.feed(media.payload)
         if self.hinter is not None:
             self.hinter.hear(media.payload)
+        self.fallback.hear(media.payload, in_turn=self._in_turn)
         if self._tape is not None:
             self._tape.caller(at_ms, media.payload)
         if _FRAMES.isEnabledFor(logging.DEBUG):
@@ -160,6 +166,12 @@ class Call:
             if self.hinter is not None:
                 heard_ms = at_ms + duration_ms(media.payload)
                 self.hinter.voice(edge.active, max(0, heard_ms - edge.at_ms))
+
+    @property
+    def _in_turn(self) -> bool:
+        """Whether the caller holds a turn, or could still go on with it."""
+        machine = self.machine
+        return machine.caller is not Caller.SILENT or machine.agent is Agent.THINKING
 
     def _on_transcript(self, transcript: Transcript) -> None:
         if transcript.final:
@@ -202,6 +214,7 @@ class Call:
     def _do(self, effect: do.Effect) -> None:
         match effect:
             case do.StartReply(turn=turn, attempt=attempt, text=text):
+                self.fallback.not_needed(turn)
                 self._begin_reply(turn, attempt, self._prompt(turn, text))
             case do.AskToRepeat(turn=turn, attempt=attempt):
                 self._begin_reply(turn, attempt, self._engine.repeat_phrase)
@@ -228,7 +241,9 @@ class Call:
             case do.FinalizeStt():
                 self.listener.finalize()
             case do.RunFallback(turn=turn):
-                _LOG.info("%s turn %d: no text was recognised", self.info.call_id, turn)
+                _LOG.info("%s turn %d: the caller is asked to repeat", self.info.call_id, turn)
+                self._history.guess(turn, "")
+                self.fallback.run(turn)
             case do.TurnClosed(record=record):
                 self._close_turn(record)
             case _:
@@ -252,19 +267,29 @@ class Call:
     # -- the reply ----------------------------------------------------------------------------
 
     def _prompt(self, turn: int, text: str) -> Prompt:
+        history, left_out, full_history = self._history.shown()
         return Prompt(
             call_id=self.info.call_id,
             turn=turn,
             text=text,
-            history=tuple(self._history),
+            history=history,
             language=self._engine.language,
             max_words=self._engine.max_reply_words,
+            left_out=left_out,
+            full_history=full_history,
         )
 
     def _begin_reply(self, turn: int, attempt: int, source: Prompt | str) -> None:
         assert self._reply is None or self._reply.over, "two live replies"
+        self._bury_reply()
         self._reply = ReplyTask(
-            self._stack, turn, attempt, source, post=self.post, wake=self._drain
+            self._stack,
+            turn,
+            attempt,
+            source,
+            post=self.post,
+            wake=self._drain,
+            config=self._engine,
         )
 
     def _open_reply(self, turn: int, attempt: int) -> None:
@@ -280,13 +305,18 @@ class Call:
 
     def _cancel_reply(self) -> None:
         self.playout.drop()
-        if self._reply is not None:
-            task = self._reply.cancel()
-            self._reply = None
-            if not task.done():
-                self._dying.add(task)
-                task.add_done_callback(self._dying.discard)
-                task.add_done_callback(self._on_task_end)
+        self._bury_reply()
+
+    def _bury_reply(self) -> None:
+        """Nobody waits for the last reply's task: a provider may take its time to let go."""
+        if self._reply is None:
+            return
+        task = self._reply.cancel()
+        self._reply = None
+        if not task.done():
+            self._dying.add(task)
+            task.add_done_callback(self._dying.discard)
+            task.add_done_callback(self._on_task_end)
 
     def _play_part(self, reply: ReplyTask, part: Part) -> None:
         turn, attempt = reply.turn, reply.attempt
@@ -309,12 +339,15 @@ class Call:
 
     def _close_turn(self, record: TurnRecord) -> None:
         self.turns += 1
-        if record.text:
-            self._history.append(Message("caller", record.text))
-        said = record.reply if record.heard is None else record.heard
-        if said:
-            self._history.append(Message("agent", said))
-        self._on_turn(record)
+        self._history.add(record)
+        self.fallback.close_turn(record)
+
+    def _on_heard(self, heard: Heard) -> None:
+        """The fallback transcriber has come to an end with a turn."""
+        if heard.text is not None and heard.failure is None:
+            self._history.guess(heard.turn, heard.text)
+            if heard.certain:
+                self.post(on.FallbackHeard(heard.turn, heard.text))
 
     # -- the playout --------------------------------------------------------------------------
 
@@ -350,7 +383,8 @@ class Call:
         self._cancel_reply()
         if self._timer is not None:
             self._timer.cancel()
-        tasks = {*self._tasks, *self._dying}
+        self.fallback.close("the call ended")
+        tasks: set[asyncio.Task[Any]] = {*self._tasks, *self._dying, *self.fallback.tasks}
         for task in tasks:
             task.cancel()
         _, stuck = await asyncio.wait(tasks, timeout=_CLOSE_S)

@@ -41,6 +41,9 @@ class CallSummary:
     """Silence inside replies because audio came too late."""
     recogniser_errors: tuple[str, ...] = ()
     turn_model_errors: tuple[str, ...] = ()
+    fallback_errors: tuple[str, ...] = ()
+    fallback_lost_ms: int = 0
+    """Audio of turns that were longer than is kept for the fallback transcriber."""
     errors: tuple[str, ...] = ()
     """What broke in the call without ending it, one line each."""
 
@@ -155,6 +158,7 @@ class TurnLoop:
             self._engine,
             on_turn=self._close_turn,
             policy=self._policy() if self._policy is not None else None,
+            transcriber=self._stack.transcriber,
             tape=tape,
             clock=self._clock() if self._clock is not None else None,
         )
@@ -187,6 +191,8 @@ class TurnLoop:
             call.playout.gap_ms,
             tuple(call.listener.errors),
             tuple(call.hinter.errors) if call.hinter is not None else (),
+            tuple(call.fallback.errors),
+            call.fallback.lost_ms,
             tuple(call.errors),
         )
         _LOG.info("call %s ended: %s, %d turns", summary.call_id, why, summary.turns)

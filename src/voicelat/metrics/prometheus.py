@@ -36,11 +36,14 @@ BUCKETS_MS: Final = (
     *(1200, 1400, 1600, 1800, 2000, 2250, 2500, 2750, 3000, 3500, 4000, 5000, 7000, 10_000),
 )
 
-_COUNTERS: Final[dict[str, tuple[str, Callable[[TurnRecord], bool]]]] = {
+_COUNTERS: Final[dict[str, tuple[str, Callable[[TurnRecord], int]]]] = {
     "barge_ins": ("Replies the caller interrupted", lambda turn: turn.BARGE_IN_HIT),
     "cutoffs": ("Turns in which audio was sent before the caller was done", lambda t: t.cutoff),
     "reopened": ("Turns that went on after they seemed over", lambda turn: turn.reopened),
     "censored": ("Turns that never got an answer", lambda turn: turn.outcome == "censored"),
+    "model_calls": ("Replies asked of the model", lambda turn: turn.model_calls),
+    "wasted_model_calls": ("Those nobody heard a sound of", lambda turn: turn.wasted_calls),
+    "asked_to_repeat": ("Turns without text, or none to be sure of", lambda turn: turn.fallback),
     "implausible": ("Turns with a negative number, left out", is_implausible),
 }
 
@@ -71,6 +74,18 @@ class PrometheusExporter:
             name: Counter(f"voicelat_{name}", help_text, registry=self._registry)
             for name, (help_text, _) in _COUNTERS.items()
         }
+        self._fallbacks = Counter(
+            "voicelat_fallbacks",
+            "Turns given to the fallback transcriber, by what its text was used for",
+            ("used",),
+            registry=self._registry,
+        )
+        self._fallback_ms = Histogram(
+            "voicelat_fallback_ms",
+            "What the fallback transcriber took, in milliseconds",
+            buckets=BUCKETS_MS,
+            registry=self._registry,
+        )
         if record_counts is not None:
             self.watch_counts(
                 "voicelat_turn_records",
@@ -94,9 +109,12 @@ class PrometheusExporter:
         """Count one turn. Suits `MetricRecorder.subscribe`."""
         labels = {"eou_reason": record.EOU_REASON or "none", "outcome": record.outcome}
         self._turns.labels(**labels).inc()
-        for name, (_, applies) in _COUNTERS.items():
-            if applies(record):
-                self._counters[name].inc()
+        for name, (_, count) in _COUNTERS.items():
+            self._counters[name].inc(count(record))
+        if record.fallback_used is not None or record.fallback_failure is not None:
+            self._fallbacks.labels(record.fallback_used or "nothing").inc()
+        if record.fallback_ms is not None:
+            self._fallback_ms.observe(record.fallback_ms)
         for name, histogram in self._numbers.items():
             value: int | None = getattr(record, name)
             if value is not None and value >= 0:

@@ -186,12 +186,26 @@ class TurnRecord(CallInfo, frozen=True, kw_only=True):
     """Audio was sent although the caller had not finished (see `voicelat.turn.barge_in`)."""
     clipped: bool | None = None
     """The text acted on is not the final text. ``None``: no final came to compare with."""
+    confidence: float | None = None
+    """The recogniser's confidence in ``text``, 0..1. ``None``: it told none, or had not yet."""
     fallback: bool = False
-    """No text was recognised: the caller was asked to repeat."""
+    """No text was recognised, or none to be sure of: the caller was asked to repeat."""
+    fallback_ms: int | None = None
+    """The fallback transcriber was asked -> it answered. ``None``: it was not asked, or never
+    answered."""
+    fallback_text: str | None = None
+    """What it heard. ``None``: as above."""
+    fallback_used: Literal["answer", "history"] | None = None
+    """What for: this turn was answered with it, or it is in the model's history as what the
+    caller probably said."""
+    fallback_failure: str | None = None
+    """Why it was of no use, in one line."""
     cache: Literal["hit", "miss"] | None = None
     """Where the first audio of the reply came from. ``None``: no audio, or no cache in use."""
     model_calls: int = 0
     """Replies started for this turn, speculative ones included."""
+    wasted_calls: int = 0
+    """How many of them nobody heard a sound of."""
     text: str = ""
     """What the caller said, as acted on."""
     final_text: str | None = None

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from voicelat.errors import Advice, MissingExtra, ProviderError
-from voicelat.providers.protocols import Prompt
+from voicelat.providers.protocols import Message, Prompt
 
 if TYPE_CHECKING:
     from openai import APIStatusError, OpenAIError
@@ -121,12 +121,14 @@ class OpenAiLlm:
         wish = f"Answer in the language {prompt.language}"
         if prompt.max_words is not None:
             wish += f", in at most {prompt.max_words} words"
+        if prompt.left_out:
+            wish += f". {prompt.left_out} earlier messages of this call are left out"
         messages: list[ChatCompletionMessageParam] = [
             {"role": "system", "content": f"{self._instructions}\n{wish}."}
         ]
         for message in prompt.history:
             if message.role == "caller":
-                messages.append({"role": "user", "content": message.text})
+                messages.append({"role": "user", "content": _heard(message)})
             else:
                 messages.append({"role": "assistant", "content": message.text})
         messages.append({"role": "user", "content": prompt.text})
@@ -172,6 +174,10 @@ class OpenAiLlm:
 
     def _failed(self, why: str, advice: Advice) -> ProviderError:
         return ProviderError(self.name, " ".join(why.split())[:_REASON_CHARS], advice)
+
+
+def _heard(message: Message) -> str:
+    return f"(heard badly, probably:) {message.text}" if message.probable else message.text
 
 
 def _read(chunk: object) -> tuple[str, bool]:

@@ -7,18 +7,20 @@ at their own edge. One provider object serves many calls at once.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 __all__ = [
     "ComputesHere",
+    "IdentifiedVoice",
     "LanguageModel",
     "Message",
     "Prompt",
     "SpeechToText",
     "SttStream",
     "TextToSpeech",
+    "Transcriber",
     "Transcript",
 ]
 
@@ -75,6 +77,22 @@ class SpeechToText(Protocol):
     async def aclose(self) -> None: ...
 
 
+class Transcriber(Protocol):
+    """Ears for a whole utterance at once, where the live recogniser brought no text."""
+
+    name: str
+
+    async def warm(self) -> None: ...
+
+    async def transcribe(self, audio: bytes, language: str) -> Transcript:
+        """The text of mu-law ``audio``, final; "" when there are no words in it.
+
+        Raises `ProviderError`. Cancelling it cancels the request."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
 @runtime_checkable
 class ComputesHere(Protocol):
     """What ears add that compute in this process and wait for nobody outside it.
@@ -97,11 +115,17 @@ class Message:
 
     role: Literal["caller", "agent"]
     text: str
+    probable: bool = False
+    """Nobody is sure of the text: the fallback transcriber's, or a recogniser's in doubt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a language model is asked: the history, oldest first, then the caller's text."""
+    """What a language model is asked: the history, oldest first, then the caller's text.
+
+    The history is cut to what a turn needs. ``left_out`` says how many earlier messages are not
+    in it; ``full_history`` gives all of them to a responder that needs them.
+    """
 
     call_id: str
     turn: int
@@ -110,6 +134,12 @@ class Prompt:
     language: str = "en-US"
     max_words: int | None = None
     """Ask for at most this many words. None: no limit."""
+    left_out: int = 0
+    full_history: Callable[[], tuple[Message, ...]] | None = field(
+        default=None, repr=False, compare=False
+    )
+    """Every message up to this turn, oldest first, gathered when it is called. None: there is
+    nothing else."""
 
 
 class LanguageModel(Protocol):
@@ -139,3 +169,18 @@ class TextToSpeech(Protocol):
         ...
 
     async def aclose(self) -> None: ...
+
+
+@runtime_checkable
+class IdentifiedVoice(Protocol):
+    """What voices add that can sound in more than one way under one name.
+
+    Phrases are kept by it, in this process and in places that outlive it, so it must be another
+    one whenever the same text would sound different: voice, model, rate, pitch. A voice without
+    it is taken to sound as its ``name``.
+    """
+
+    @property
+    def voice_id(self) -> str:
+        """Any text. May change during a voice's life. Asked often, never blocks."""
+        ...

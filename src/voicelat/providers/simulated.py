@@ -16,6 +16,8 @@ from typing import Final
 
 import numpy as np
 
+from voicelat.audio.framing import FRAME_BYTES, FRAME_MS
+from voicelat.audio.level import is_audible
 from voicelat.audio.mulaw import BYTES_PER_MS, encode
 from voicelat.errors import UsageError
 from voicelat.providers.protocols import Prompt, Transcript
@@ -26,6 +28,7 @@ __all__ = [
     "Profile",
     "SimulatedLlm",
     "SimulatedStt",
+    "SimulatedTranscriber",
     "SimulatedTts",
     "profile",
 ]
@@ -53,6 +56,11 @@ class Latency:
         return rng.lognormvariate(math.log(self.median_ms), sigma) / 1000
 
 
+_BENCH: Final = "pipecat-ai/stt-benchmark, time to final segment"
+_NONE: Final = Latency(0, 0, "none, by definition")
+_OPENAI_STT: Final = Latency(637, 965, f"OpenAI's transcription: {_BENCH}")
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """The stages of one stack."""
@@ -69,12 +77,12 @@ class Profile:
     tts_first_byte: Latency
     tts_speed: float
     """Times real time. 0: all at once."""
+    transcribe: Latency = _OPENAI_STT
+    """A whole utterance -> its text, by the fallback transcriber."""
 
 
-_BENCH: Final = "pipecat-ai/stt-benchmark, time to final segment"
 _TWILIO: Final = "Twilio's guide to core latency (2025-11), target and limit"
 _ASSUMED: Final = "assumed: no published figure; the stand-in of docs/benchmarks.md"
-_NONE: Final = Latency(0, 0, "none, by definition")
 
 PROFILES: Final = {
     profile.name: profile
@@ -108,6 +116,7 @@ PROFILES: Final = {
             llm_tokens_per_s=0,
             tts_first_byte=_NONE,
             tts_speed=0,
+            transcribe=_NONE,
         ),
     )
 }
@@ -207,8 +216,7 @@ class SimulatedSttStream:
         self._due.add(handle)
 
     def _words(self) -> str:
-        count = max(1, self._voiced_ms // _MS_PER_WORD)
-        return " ".join(_SPOKEN[n % len(_SPOKEN)] for n in range(count))
+        return _words(self._voiced_ms)
 
     def __aiter__(self) -> AsyncIterator[Transcript]:
         return self._transcripts()
@@ -224,6 +232,28 @@ class SimulatedSttStream:
         for handle in handles:
             handle.cancel()
         self._out.put_nowait(None)
+
+
+class SimulatedTranscriber:
+    """A fallback that hears one made-up word per 400 ms of audible sound."""
+
+    def __init__(self, profile: Profile, seed: int = 0) -> None:
+        self.name = f"simulated:{profile.name}"
+        self._profile = profile
+        self._rng = random.Random(seed)
+
+    async def warm(self) -> None:
+        """Nothing to load."""
+
+    async def transcribe(self, audio: bytes, language: str) -> Transcript:
+        """See `Transcriber`. The language does not matter; silence has no words."""
+        await asyncio.sleep(self._profile.transcribe.sample(self._rng))
+        frames = (audio[at : at + FRAME_BYTES] for at in range(0, len(audio), FRAME_BYTES))
+        voiced_ms = FRAME_MS * sum(map(is_audible, frames))
+        return Transcript(_words(voiced_ms) if voiced_ms else "", final=True, confidence=0.9)
+
+    async def aclose(self) -> None:
+        """Nothing to free."""
 
 
 class SimulatedLlm:
@@ -276,6 +306,11 @@ class SimulatedTts:
 
     async def aclose(self) -> None:
         """Nothing to free."""
+
+
+def _words(voiced_ms: int) -> str:
+    count = max(1, voiced_ms // _MS_PER_WORD)
+    return " ".join(_SPOKEN[n % len(_SPOKEN)] for n in range(count))
 
 
 def _murmur(seed: int) -> bytes:

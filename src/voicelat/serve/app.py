@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -110,6 +111,27 @@ class TwilioServer:
             "Sockets ended, refused, and messages dropped",
             "why",
             lambda: self._sockets,
+        )
+        phrases = self._stack.phrases
+        show.watch_counts(
+            "voicelat_phrase_lookups",
+            "Clauses looked up among the phrases in hand",
+            "result",
+            lambda: {"hit": phrases.hits, "miss": phrases.misses},
+        )
+        show.watch_gauge(
+            "voicelat_phrase_hit_rate",
+            "Hits per lookup since the start; NaN before the first",
+            lambda: math.nan if phrases.hit_rate is None else phrases.hit_rate,
+        )
+        show.watch_gauge(
+            "voicelat_phrase_bytes", "Audio of phrases in memory", lambda: phrases.memory.bytes
+        )
+        show.watch_counts(
+            "voicelat_phrase_events",
+            "Phrases made, failed, evicted, and what their tiers did",
+            "what",
+            phrases.counts,
         )
         if self._deck is not None:
             lost = self._deck.lost

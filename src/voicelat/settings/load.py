@@ -29,6 +29,7 @@ MASK: Final = "********"
 _CHANGE_A_TURN: Final = (
     "STT_PARTIAL_DEBOUNCE_MS",
     "STT_TIMEOUT_MS",
+    "STT_MIN_CONFIDENCE",
     "VAD_HANGOVER_MS",
     "MIN_UTT_SEC",
     "SPEAK_GATE_MS",
@@ -44,6 +45,8 @@ _CHANGE_A_TURN: Final = (
     "TTS_RATE",
     "TTS_PITCH",
     "TTS_PREWARM",
+    "TTS_PHRASES",
+    "TTS_WARM_EVERY_S",
     "SPEECH_LANGUAGE",
     "VAD",
     "OPENAI_MODEL",
@@ -112,6 +115,7 @@ class Settings(Values, frozen=True, kw_only=True):
             max_speculations=self.speculation_max,
             onset_ms=self.barge_in_onset_ms,
             reply_timeout_ms=self.reply_timeout_ms,
+            min_confidence=self.stt_min_confidence,
             greeting=self.greeting is not None,
         )
 

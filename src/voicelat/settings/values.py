@@ -22,6 +22,11 @@ Path = Annotated[str, _shape("a path")]
 Secret = Annotated[str, _shape("text", secret=True)]
 Address = Annotated[str, _shape("a host name or address", r"^[^\s/]+$")]
 Url = Annotated[str, _shape("a URL with http:// or https://", r"^https?://[^\s/]\S*$")]
+RedisUrl = Annotated[
+    str,
+    _shape("a URL with redis://, rediss:// or unix://", r"^(rediss?|unix)://\S+$", secret=True),
+]
+"""A secret: its password stands in it."""
 Language = Annotated[
     str, _shape("a BCP-47 tag such as en-US or he-IL", r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$")
 ]
@@ -51,6 +56,9 @@ class Values(Struct, frozen=True, kw_only=True):
     vad_hangover_ms: Annotated[
         int, _is("Silence after the last voiced audio before a turn may end.", "ms", 0, 5000)
     ] = 160
+    stt_min_confidence: Annotated[
+        float, _is("Below this confidence the caller is asked to repeat; 0: never.", "", 0, 1)
+    ] = 0.0
     min_utt_sec: Annotated[
         float, _is("Less voice is no utterance, unless words were recognised.", "s", 0, 5)
     ] = 0.25
@@ -100,12 +108,32 @@ class Values(Struct, frozen=True, kw_only=True):
     stt_provider: Annotated[Provider, _is("Speech to text.")] = "local"
     llm_provider: Annotated[Provider, _is("The language model.")] = "local"
     tts_provider: Annotated[Provider, _is("Text to speech.")] = "local"
-    turn_model: Annotated[
-        Provider, _is("An end-of-turn model: none, smart-turn or your own.")
-    ] = "none"
+    turn_model: Annotated[Provider, _is("An end-of-turn model: none, smart-turn or your own.")] = (
+        "none"
+    )
     openai_api_key: Annotated[Secret | None, _is("Key for the OpenAI-compatible model.")] = None
     openai_base_url: Annotated[Url | None, _is("Where it is. None: at OpenAI.")] = None
     openai_model: Annotated[Text | None, _is("Its name.")] = None
+
+    # Phrases made before calls need them.
+    tts_phrases: Annotated[
+        Text | None, _is("Phrases to make at start-up besides the stock ones, | between them.")
+    ] = None
+    tts_prewarm_limit_s: Annotated[
+        float, _is("How long the start waits for phrases; the rest follows.", "s", 0, 600)
+    ] = 10.0
+    tts_warm_every_s: Annotated[
+        int, _is("A voice unused for so long is kept warm with a word; 0: never.", "s", 0, 86_400)
+    ] = 480
+    tts_cache_mb: Annotated[
+        int, _is("Bound of each place phrases are kept: memory, folder, Redis.", "MB", 1, 100_000)
+    ] = 64
+    tts_cache_dir: Annotated[
+        Path | None, _is("Phrases are kept here for all workers. None: nowhere.")
+    ] = None
+    redis_url: Annotated[
+        RedisUrl | None, _is("Phrases are kept there for workers on many machines.")
+    ] = None
 
     # The server.
     host: Annotated[Address, _is("Address to listen on.")] = "127.0.0.1"

@@ -12,9 +12,14 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from voicelat.engine.cache_tiers import MB, DiskTier, Tier, Tiers
 from voicelat.engine.logs import show_frames, start_async_logs
+from voicelat.engine.phrases import stock_phrases
+from voicelat.engine.prewarm import PrewarmConfig
 from voicelat.engine.stack import Stack
+from voicelat.engine.tts_cache import TtsCache
 from voicelat.providers import registry
+from voicelat.providers.protocols import TextToSpeech
 from voicelat.providers.registry import ProviderOptions
 from voicelat.serve.app import TwilioServer
 from voicelat.serve.config import ServeConfig
@@ -39,16 +44,49 @@ def provider_options(settings: Settings) -> ProviderOptions:
 def stack(settings: Settings) -> Stack:
     """The providers the settings name, not warmed yet.
 
-    Raises UsageError for a name that is none, MissingExtra for a package that is missing.
+    Raises UsageError for a name that is none or a cache folder that cannot be, MissingExtra for
+    a package that is missing.
     """
     options = provider_options(settings)
+    tts = registry.text_to_speech(settings.tts_provider, options)
     return Stack(
         registry.speech_to_text(settings.stt_provider, options),
         registry.language_model(settings.llm_provider, options),
-        registry.text_to_speech(settings.tts_provider, options),
+        tts,
         detector=registry.detector(settings.vad),
         turn_model=registry.turn_model(settings.turn_model),
+        phrases=_phrases(settings, tts),
+        prewarm=_prewarm(settings),
         language=settings.speech_language,
+    )
+
+
+def _phrases(settings: Settings, tts: TextToSpeech) -> TtsCache:
+    """Where phrases are kept: nobody looks into the shared places unless something is prewarmed."""
+    max_bytes = settings.tts_cache_mb * MB
+    tiers: list[Tier] = []
+    if settings.tts_prewarm and settings.tts_cache_dir:
+        tiers.append(DiskTier(Path(settings.tts_cache_dir).expanduser(), max_bytes))
+    if settings.tts_prewarm and settings.redis_url:
+        from voicelat.engine.redis_tier import RedisTier
+
+        tiers.append(RedisTier(settings.redis_url, max_bytes))
+    return TtsCache(
+        tts,
+        settings.speech_language,
+        max_bytes=max_bytes,
+        shared=Tiers(*tiers) if tiers else None,
+        variant=f"rate={settings.tts_rate} pitch={settings.tts_pitch}",
+    )
+
+
+def _prewarm(settings: Settings) -> PrewarmConfig:
+    if not settings.tts_prewarm:
+        return PrewarmConfig()
+    return PrewarmConfig(
+        phrases=stock_phrases(settings.speech_language, (settings.tts_phrases or "").split("|")),
+        limit_s=settings.tts_prewarm_limit_s,
+        every_s=settings.tts_warm_every_s or None,
     )
 
 

@@ -101,12 +101,23 @@ class AgentHalf:
 
     def answer(self, draft: Draft, text: str, words: tuple[str, ...], now_ms: int) -> None:
         """The turn is over: the speculative reply becomes the reply, or one is started."""
-        if not words:
-            reply = self._start(draft, words, now_ms, phrase=True)
-            self._emit(do.AskToRepeat(reply.turn, reply.attempt))
-            self._emit(do.RunFallback(draft.turn))
-        elif self.reply is None:
+        if draft.fallback:  # nobody has to repeat anything any more
+            draft.fallback = False
+            self.cancel(draft, "text_changed")
+        if self.reply is None:
             self._ask_model(draft, text, words, now_ms, speculative=False)
+        self._timers.arm(Timer.REPLY, now_ms + self._config.reply_timeout_ms)
+
+    def ask_to_repeat(self, draft: Draft, words: tuple[str, ...], now_ms: int) -> None:
+        """The turn is over, and nobody can be sure of its words."""
+        if draft.fallback and self.reply is not None:
+            self.reply.words = words  # it is being asked already
+            return
+        self.cancel(draft, "doubtful")
+        draft.fallback, draft.fallback_used = True, None
+        reply = self._start(draft, words, now_ms, phrase=True)
+        self._emit(do.AskToRepeat(reply.turn, reply.attempt))
+        self._emit(do.RunFallback(draft.turn))
         self._timers.arm(Timer.REPLY, now_ms + self._config.reply_timeout_ms)
 
     def words_changed(self, draft: Draft, words: tuple[str, ...]) -> None:
@@ -276,6 +287,7 @@ class AgentHalf:
         draft.stamp_once("first_audio_sent", now_ms)
         if not filler:
             draft.stamp_once("first_content_sent", now_ms)
+            draft.model_sounded = not reply.phrase
         if reply.started_ms is None:
             self._move(AgentMove.SENT)
             reply.started_ms = now_ms

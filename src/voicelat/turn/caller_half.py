@@ -113,9 +113,23 @@ class CallerHalf:
         self.move(move)
         self._timers.cancel(*_PAUSE_TIMERS)
 
-    def hear(self, text: str, now_ms: int, *, final: bool) -> bool:
+    @property
+    def doubtful(self) -> bool:
+        """Whether the caller has to be asked again: no words, or words nobody can be sure of."""
+        if not self.text.words:
+            return True
+        asked = self._config.min_confidence
+        confidence = self.text.confidence if asked else None
+        return confidence is not None and confidence < asked
+
+    def guess(self, text: str, now_ms: int) -> None:
+        """Take ``text`` in place of what the recogniser made of the turn."""
+        self.text = TurnText()
+        self.text.put(text, now_ms, final=True)
+
+    def hear(self, text: str, now_ms: int, *, final: bool, confidence: float | None = None) -> bool:
         """Take a transcript. Returns whether the words changed."""
-        changed = self.text.put(text, now_ms, final=final)
+        changed = self.text.put(text, now_ms, final=final, confidence=confidence)
         if self.state is Caller.PAUSED:
             self._heard_here = True
             self._final_here = final or (self._final_here and not changed)
@@ -164,7 +178,7 @@ class CallerHalf:
                 self._timers.arm(Timer.DEBOUNCE, stable_ms)
             ready = self._final_here or (self._heard_here and stable)
             may = self._waits().speculate and not self._keys
-            return "speculate" if ready and self.text.words and may else None
+            return "speculate" if ready and not self.doubtful and may else None
         if self._final_here:
             return "silence" if self.is_utterance_at(now_ms) else "ignore"
         if stable:

@@ -13,7 +13,7 @@ __all__ = ["TurnConfig"]
 class TurnConfig:
     """When a turn is over, when the reply may sound, and what counts as an interruption.
 
-    All durations are whole milliseconds. Raises InvalidSetting for negative ones.
+    All durations are whole milliseconds. Raises InvalidSetting for values out of range.
     """
 
     hangover_ms: int = 160
@@ -42,6 +42,9 @@ class TurnConfig:
     """How late the last mark may come back before we stop waiting for it."""
     dtmf_gap_ms: int = 1500
     """Silence after a key press that ends a turn of keys; ``#`` ends it at once."""
+    min_confidence: float = 0.0
+    """Below this confidence of the recogniser (0..1) the caller is asked to repeat. 0: never:
+    what recognisers call confidence means something else at each of them."""
     greeting: bool = False
     """The call begins with the agent's greeting: turn 0, attempt 0, already committed."""
 
@@ -50,3 +53,5 @@ class TurnConfig:
             value = getattr(self, name)
             if not isinstance(value, bool) and value < 0:
                 raise InvalidSetting(name, value, "must be 0 or more")
+        if not self.min_confidence <= 1:
+            raise InvalidSetting("min_confidence", self.min_confidence, "must be 0 to 1")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import structs
 
 from voicelat.metrics.record import CallInfo, EouReason, Outcome, Stamp, Stamps, TurnRecord
@@ -25,12 +27,16 @@ class Draft:
         "_at",
         "cached",
         "clipped",
+        "confidence",
         "cutoff",
         "eou_reason",
         "failure",
         "fallback",
+        "fallback_used",
         "final_text",
+        "guessed",
         "model_calls",
+        "model_sounded",
         "reopened",
         "reply",
         "settled",
@@ -51,10 +57,17 @@ class Draft:
         self.clipped: bool | None = None
         self.cutoff = False
         self.reopened = False
+        self.confidence: float | None = None
         self.fallback = False
+        """Whether the caller is asked to repeat it."""
+        self.guessed = False
+        """Whether the text is the fallback transcriber's alone."""
+        self.fallback_used: Literal["answer"] | None = None
         self.cached: bool | None = None
         self.failure: str | None = None
         self.model_calls = 0
+        self.model_sounded = False
+        """Whether one of them was worth its price: its reply was sent, or begun to be."""
         self.speculations = 0
         self.stt_lag_ms: int | None = None
         self.reply: list[str] = []
@@ -113,10 +126,18 @@ class Draft:
         self._act_on(words, speech_end_ms, now_ms)
         self.clipped, self.final_text = False, self.text
 
+    def guess(self, text: str, now_ms: int) -> None:
+        """The fallback transcriber settled the text, while nothing had been said to it."""
+        self.stamp("turn_end", now_ms)
+        self.text = text
+        self.guessed = True
+        self.fallback_used = "answer"
+        self.clipped = self.confidence = None
+
     def _act_on(self, words: TurnText, speech_end_ms: int | None, now_ms: int) -> None:
         self.stamp("turn_end", now_ms)
         self.text = words.text
-        self.fallback = not words.words
+        self.confidence = words.confidence
         if speech_end_ms is not None and words.changed_ms is not None:
             self.stt_lag_ms = words.changed_ms - speech_end_ms
 
@@ -134,8 +155,8 @@ class Draft:
             self._at.pop(name, None)
         self.text = ""
         self.eou_reason = self.stt_lag_ms = self.failure = None
-        self.clipped = self.final_text = None
-        self.fallback = False
+        self.clipped = self.final_text = self.confidence = None
+        self.fallback = self.guessed = False
         self.reopened = True
 
     def settle_final(self, text: str, now_ms: int) -> None:
@@ -143,7 +164,8 @@ class Draft:
         self.stamp_once("stt_final", now_ms)
         before = self.settled if self.final_text is None else self.final_text
         self.final_text = f"{before} {text}".strip()
-        self.clipped = words_of(self.final_text) != words_of(self.text)
+        if not self.guessed:
+            self.clipped = words_of(self.final_text) != words_of(self.text)
 
     def outcome(self) -> Outcome:
         """How the turn went, judged by its stamps."""
@@ -165,9 +187,12 @@ class Draft:
             reopened=self.reopened,
             cutoff=self.cutoff,
             clipped=self.clipped,
+            confidence=self.confidence,
             fallback=self.fallback,
+            fallback_used=self.fallback_used,
             cache=None if self.cached is None else "hit" if self.cached else "miss",
             model_calls=self.model_calls,
+            wasted_calls=self.model_calls - self.model_sounded,
             text=self.text,
             final_text=self.final_text,
             reply=reply,

@@ -24,7 +24,9 @@ __all__ = [
     "TurnClosed",
 ]
 
-CancelReason = Literal["text_changed", "resumed", "reopened", "barge_in", "timeout", "stopped"]
+CancelReason = Literal[
+    "text_changed", "doubtful", "resumed", "reopened", "barge_in", "timeout", "stopped"
+]
 
 
 class StartReply(Struct, frozen=True, tag="start_reply"):
@@ -80,7 +82,8 @@ class FinalizeStt(Struct, frozen=True, tag="finalize_stt"):
 
 
 class AskToRepeat(Struct, frozen=True, tag="ask_to_repeat"):
-    """No text came: play the short "could you repeat that?" as this attempt's reply."""
+    """No text came, or none to be sure of: play the short "could you repeat that?" as this
+    attempt's reply."""
 
     turn: int
     attempt: int

@@ -18,6 +18,7 @@ __all__ = [
     "Dtmf",
     "EndpointHint",
     "Event",
+    "FallbackHeard",
     "Final",
     "MarkEchoed",
     "Partial",
@@ -56,6 +57,13 @@ class Final(Struct, frozen=True, tag="final"):
 
     text: str
     confidence: float | None = None
+
+
+class FallbackHeard(Struct, frozen=True, tag="fallback_heard"):
+    """The fallback transcriber is sure that ``turn`` was ``text``."""
+
+    turn: int
+    text: str
 
 
 class EndpointHint(Struct, frozen=True, tag="endpoint_hint"):
@@ -160,4 +168,4 @@ ReplyEvent = (
     | ReplyFinished
     | ReplyFailed
 )
-Event = CallerEvent | ReplyEvent | Tick
+Event = CallerEvent | ReplyEvent | FallbackHeard | Tick

@@ -111,22 +111,28 @@ class Floor:
             assert self._draft is not None
             self.agent.open_gate(self._draft, self.now_ms)
 
-    def on_text(self, text: str, *, final: bool) -> None:
-        """The recogniser says ``text``: sorted by whose turn it is about."""
+    def on_text(self, text: str, *, final: bool, confidence: float | None = None) -> None:
+        """The recogniser says ``text``: sorted by whose turn it is about.
+
+        ``confidence``: 0..1, None when it tells none.
+        """
+        if confidence is not None and not 0 <= confidence <= 1:
+            self.dropped["impossible confidence"] += 1
+            confidence = None
         lately = self._overlap.heard_lately(self.now_ms)
         voice = lately or self.caller.state is not Caller.SILENT
         new = self._owed.new_part(text, self.now_ms, final=final, voice=voice)
         draft = self._draft
         if new is None:
-            self._late_text(self._owed.late_part(text), final=final)
+            self._late_text(self._owed.late_part(text), final=final, confidence=confidence)
         elif draft is not None and draft.over:
-            self._overlapping_text(new, final=final)
+            self._overlapping_text(new, final=final, confidence=confidence)
         elif draft is not None:
-            self._turn_text(draft, new, final=final)
+            self._turn_text(draft, new, final=final, confidence=confidence)
         elif not new or (lately and is_backchannel(new)):
             self.dropped["words without a turn"] += 1
         else:
-            self._turn_text(self._open_turn(None), new, final=final)
+            self._turn_text(self._open_turn(None), new, final=final, confidence=confidence)
 
     def _instant(self, at_ms: int) -> int:
         """``at_ms`` if the caller's voice can have changed then, else the nearest such instant."""
@@ -135,25 +141,26 @@ class Floor:
             self.dropped["impossible instant"] += 1
         return possible_ms
 
-    def _turn_text(self, draft: Draft, text: str, *, final: bool) -> None:
-        changed = self.caller.hear(text, self.now_ms, final=final)
+    def _turn_text(self, draft: Draft, text: str, *, final: bool, confidence: float | None) -> None:
+        changed = self.caller.hear(text, self.now_ms, final=final, confidence=confidence)
         draft.hear(self.now_ms if changed else None, self.now_ms, final=final)
         if changed:
             self.agent.words_changed(draft, self.caller.text.words)
         self._consider()
 
-    def _overlapping_text(self, text: str, *, final: bool) -> None:
+    def _overlapping_text(self, text: str, *, final: bool, confidence: float | None) -> None:
         """Words while the agent has the floor: an interruption only with a voice behind it."""
         overlap = self._overlap
         if overlap.heard_lately(self.now_ms):
-            overlap.text.put(text, self.now_ms, final=final)
+            overlap.text.put(text, self.now_ms, final=final, confidence=confidence)
             if overlap.text.words and not overlap.only_nods:
                 self._take_floor(overlap.blip_ms)
                 self._consider()
         else:  # once we sound, a recogniser also hears our echo: that settles nothing
-            self._late_text(text, final=final and self.agent.state is Agent.THINKING)
+            final = final and self.agent.state is Agent.THINKING
+            self._late_text(text, final=final, confidence=confidence)
 
-    def _late_text(self, text: str, *, final: bool) -> None:
+    def _late_text(self, text: str, *, final: bool, confidence: float | None) -> None:
         """Words for a turn that is over already. Until the gate opens a final can still be
         acted on: the reply is started over. After that it is only counted."""
         draft = self._draft
@@ -161,17 +168,30 @@ class Floor:
             self.dropped["late words"] += 1
             return
         draft.settle_final(text, self.now_ms)
-        if not (words_of(text) and self.agent.uncommitted):
+        if not (words_of(text) and self.agent.uncommitted) or draft.guessed:
             return
         words = self.caller.text
-        words.put(text, self.now_ms, final=True)
+        words.put(text, self.now_ms, final=True, confidence=confidence)
         self.caller.confirm()
-        if draft.clipped:
+        draft.confidence = words.confidence
+        if draft.clipped or self.caller.doubtful:
             draft.correct(words, self.caller.speech_end_ms, self.now_ms)
-            self.agent.words_changed(draft, words.words)
-            self.agent.answer(draft, words.text, words.words, self.now_ms)
+            self._reply(draft)
         if self._gate_can_move():
             self._move_gate()
+
+    def on_fallback(self, turn: int, text: str) -> None:
+        """The fallback transcriber is sure of a turn's words. Until the gate opens they are acted
+        on like the recogniser's own; after that the caller is being asked, and may be about to
+        answer: to speak then would be to interrupt."""
+        draft, silent = self._draft, self.caller.state is Caller.SILENT
+        asking = draft is not None and draft.turn == turn and draft.fallback
+        if draft is None or not (asking and silent and self.agent.uncommitted and words_of(text)):
+            self.dropped["late fallback"] += 1
+            return
+        self.caller.guess(text, self.now_ms)
+        draft.guess(text, self.now_ms)
+        self._reply(draft)
 
     def on_hint(self, probability: float) -> None:
         """An estimate that the turn is over, for the policy. Work may have begun already: until
@@ -238,7 +258,16 @@ class Floor:
             self._emit(do.FinalizeStt(draft.turn))
         self._timers.arm(Timer.GATE, max(caller.gate_ms(now_ms), now_ms))
         caller.end(CallerMove.TURN_OVER)
-        self.agent.answer(draft, words.text, words.words, now_ms)
+        self._reply(draft)
+
+    def _reply(self, draft: Draft) -> None:
+        """The turn is over with the caller's words as they are now: act on them."""
+        words = self.caller.text
+        if self.caller.doubtful:
+            self.agent.ask_to_repeat(draft, words.words, self.now_ms)
+        else:
+            self.agent.words_changed(draft, words.words)
+            self.agent.answer(draft, words.text, words.words, self.now_ms)
 
     def _gate_can_move(self) -> bool:
         """Whether the turn is over, the caller still silent, and the gate still to open."""

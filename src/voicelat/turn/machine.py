@@ -82,7 +82,8 @@ class TurnMachine:
             self.dropped["after stop"] += 1
             return effects
         self._fire_due()
-        self._apply(event)
+        if not isinstance(event, on.Tick):
+            self._apply(event)
         self._fire_due()
         return effects
 
@@ -93,21 +94,21 @@ class TurnMachine:
         while (timer := self._timers.pop_due(self._now_ms)) is not None:
             self._floor.on_timer(timer)
 
-    def _apply(self, event: on.Event) -> None:
+    def _apply(self, event: on.CallerEvent | on.FallbackHeard | on.ReplyEvent) -> None:
         floor = self._floor
         match event:
             case on.Partial(text=text):
                 floor.on_text(text.strip(), final=False)
-            case on.Tick():
-                pass
             case on.SpeechStarted(at_ms=at_ms):
                 floor.on_voice(at_ms)
             case on.SpeechStopped(at_ms=at_ms):
                 floor.on_silence(at_ms)
-            case on.Final(text=text):
-                floor.on_text(text.strip(), final=True)
+            case on.Final(text=text, confidence=confidence):
+                floor.on_text(text.strip(), final=True, confidence=confidence)
             case on.MarkEchoed(name=name):
                 floor.on_mark(name)
+            case on.FallbackHeard(turn=turn, text=text):
+                floor.on_fallback(turn, text.strip())
             case on.EndpointHint(probability=probability):
                 floor.on_hint(probability)
             case on.Dtmf(digit=digit):

@@ -31,10 +31,12 @@ def after_words(text: str, count: int) -> str:
 class TurnText:
     """What the recogniser has said about one turn."""
 
-    __slots__ = ("_finals", "_partial", "_words", "changed_ms", "heard_ms")
+    __slots__ = ("_confidences", "_finals", "_partial", "_words", "changed_ms", "heard_ms")
 
     def __init__(self) -> None:
         self._finals: list[str] = []
+        self._confidences: list[float | None] = []
+        """One for each of the finals."""
         self._partial = ""
         self._words: tuple[str, ...] = ()
         self.changed_ms: int | None = None
@@ -46,6 +48,7 @@ class TurnText:
         """The same words, to go on from."""
         other = copy(self)
         other._finals = self._finals.copy()
+        other._confidences = self._confidences.copy()
         return other
 
     @property
@@ -70,12 +73,30 @@ class TurnText:
         """The same as comparable words."""
         return self._words
 
-    def put(self, text: str, now_ms: int, *, final: bool) -> bool:
+    @property
+    def confidence(self) -> float | None:
+        """How sure the recogniser is of all of it, 0..1: the mean over its words.
+
+        None when it does not tell, or has not yet: a partial may still become anything.
+        """
+        if self._partial or not self._words:
+            return None
+        total, count = 0.0, 0
+        for text, confidence in zip(self._finals, self._confidences, strict=True):
+            words = len(words_of(text))
+            if words and confidence is None:
+                return None
+            total += words * (confidence or 0.0)
+            count += words
+        return round(total / count, 6) if count else None  # 0.7 is not below 0.7
+
+    def put(self, text: str, now_ms: int, *, final: bool, confidence: float | None = None) -> bool:
         """Take a partial or a final. Returns whether the words changed."""
         if final:
             self._partial = ""
             if text:
                 self._finals.append(text)
+                self._confidences.append(confidence)
         else:
             self._partial = text
         return self._note(now_ms)
@@ -86,18 +107,21 @@ class TurnText:
             self._finals[-1] += digit
         else:
             self._finals.append(digit)
+            self._confidences.append(1.0)
         self._note(now_ms)
 
     def seal(self) -> None:
         """Keep the partial as it is: what comes next is behind it."""
         if self._partial:
             self._finals.append(self._partial)
+            self._confidences.append(None)
             self._partial = ""
 
     def absorb(self, later: TurnText) -> None:
         """Put the words of ``later`` behind these."""
         self.seal()
         self._finals += later._finals
+        self._confidences += later._confidences
         self._partial = later._partial
         self._words = words_of(self.text)
         self.changed_ms = later.changed_ms if later.changed_ms is not None else self.changed_ms
