@@ -19,6 +19,7 @@ same figures.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import tempfile
@@ -104,11 +105,11 @@ class Tried:
         p50, p95 = (np.percentile(total, q, axis=0, method="inverted_cdf") for q in (50, 95))
         row: Row = []
         for at, budget in enumerate(BUDGETS):
-            fit = np.flatnonzero((self._cut[unit] <= budget) & np.isfinite(p50))
-            if not len(fit):
+            fit = np.flatnonzero((self._cut[unit] <= budget) & np.isfinite(p50)).tolist()
+            best = min(fit, key=lambda i: (p50[i], p95[i]), default=None)
+            if best is None:
                 row.append(None)
                 continue
-            best = min(fit, key=lambda i: (p50[i], p95[i], i))
             base = timer[at] if timer is not None else None
             row.append(
                 Cell(
@@ -142,7 +143,7 @@ def the_digits(data: Path, ears: EarsPlan, cache: Cache) -> list[JudgedCall]:
             turn = {
                 "start_ms": spans[0][0],
                 "end_ms": spans[-1][1],
-                "holds": [[a[1], b[0]] for a, b in zip(spans, spans[1:], strict=False)],
+                "holds": [[a[1], b[0]] for a, b in itertools.pairwise(spans)],
             }
             name = f"{Path(file['file']).stem}.labels.json"
             (labels / name).write_text(json.dumps({"schema": 1, "turns": [turn]}))
@@ -188,14 +189,29 @@ def measure(data: Path, ears: EarsPlan, cache: Cache) -> dict[str, Compared]:
     """All policies on the call, on the digit strings, and on both."""
     latency = from_profile(PROFILE)
     call, digits = the_call(data, ears, cache), the_digits(data, ears, cache)
-    result: dict[str, Compared] = {}
-    for name, calls in {"call": call, "digits": digits, "both": [*call, *digits]}.items():
-        found, holds = tried(calls, latency)
-        turns = sum(len(one.truth.turns) for one in calls)
-        result[name] = Compared(turns, holds, fronts(found, turns))
-    # The call's turns are the first of both.
-    result["both"].call_alone = fronts(found, result["call"].turns)
-    return result
+    return {
+        "call": compared(call, latency),
+        "digits": compared(digits, latency),
+        "both": compared([*call, *digits], latency, among=turns_of(call)),
+    }
+
+
+def compared(
+    calls: Sequence[JudgedCall], latency: ReplyLatency, among: int | None = None
+) -> Compared:
+    """All policies on some calls; ``among``: also the best for the first so many turns."""
+    turns, (found, holds) = turns_of(calls), tried(calls, latency)
+    return Compared(
+        turns,
+        holds,
+        fronts(found, turns),
+        fronts(found, among) if among is not None else None,
+    )
+
+
+def turns_of(calls: Sequence[JudgedCall]) -> int:
+    """How many true turns they have."""
+    return sum(len(call.truth.turns) for call in calls)
 
 
 def show(name: str, one: Compared) -> None:

@@ -1,7 +1,7 @@
 """How long a sweep takes: hours of calls under a thousand settings, after listening.
 
-The hours are the shared recordings' calls (heard once, with local speech), repeated; each repeat
-runs its clock a little faster or slower, so that no two are alike. Prints the time for several
+The hours are the two-channel call of the recordings (heard once, with local speech, each party
+once as the caller), repeated; each repeat runs its clock a little faster or slower. Prints the time for several
 sizes (the cost must be linear in hours x settings), the peak memory, and how many times faster
 the arithmetic is than the machine itself on a sample of the same calls.
 
@@ -12,19 +12,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import resource
-import tempfile
 import time
 from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from policies import CALL, calls, digits
-from voicelat.lab.calls import JudgedCall
+from voicelat.lab.calls import JudgedCall, judged_calls
 from voicelat.lab.latency import from_profile
-from voicelat.lab.listen import Cache, EarsPlan
+from voicelat.lab.listen import EarsPlan, listen_all
+from voicelat.lab.recordings import find
 from voicelat.lab.sweep.grid import Grid, columns
 from voicelat.lab.sweep.judge import judge
 from voicelat.lab.sweep.pauses import tabulate
@@ -34,19 +34,22 @@ from voicelat.lab.workers import workers
 from voicelat.turn.endpointing import Fixed
 from voicelat.turn.trace import TraceStep
 
+CALL = "lca_auto_repairs_40_2ch.wav"
 TARGET_S = 10.0
 TARGET_MB = 1024.0
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path, default=os.environ.get("VOICELAT_DATA"))
     parser.add_argument("--hours", type=float, default=10)
     parser.add_argument("--settings", type=int, default=1000)
-    parser.add_argument("--cache", type=Path)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    heard = listened(args.data, args.cache)
+    if args.data is None:
+        print("not measured: give recordings with --data")
+        return
+    heard = listened(Path(args.data))
     sizes = [(args.hours / 4, args.settings), (args.hours, args.settings // 4)]
     sizes.append((args.hours, args.settings))
     rows = [timed(repeated(heard, hours), count) for hours, count in sizes]
@@ -68,12 +71,14 @@ def main() -> None:
     print(f"the arithmetic against the machine itself: {figures['times_the_machine']} x")
 
 
-def listened(data: Path, cache: Path | None) -> list[JudgedCall]:
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        kept, ears = Cache(cache or folder / "cache"), EarsPlan()
-        both = [*calls(data / CALL, ears, kept, 0), *calls(data / CALL, ears, kept, 1)]
-        return [*both, *digits(data, ears, kept, folder)]
+def listened(data: Path) -> list[JudgedCall]:
+    """Each party of the two-channel call as the caller."""
+    sources = find([str(data / CALL)])
+    return [
+        call
+        for caller in (0, 1)
+        for call in judged_calls(listen_all(sources, EarsPlan(), caller=caller)).judged
+    ]
 
 
 def repeated(heard: list[JudgedCall], hours: float) -> list[JudgedCall]:
@@ -138,11 +143,8 @@ def against_the_machine(heard: list[JudgedCall], count: int) -> float:
 
 def peak_mb() -> float:
     """Of this process or its largest child."""
-    usage = (
-        resource.getrusage(who).ru_maxrss
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    return max(usage) / 1024
+    whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return max(resource.getrusage(who).ru_maxrss for who in whose) / 1024
 
 
 if __name__ == "__main__":

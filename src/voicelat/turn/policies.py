@@ -70,7 +70,7 @@ class PolicyConfig(Struct, frozen=True, kw_only=True):
     much the same. A high hint is not believed: holds score as high (``benchmarks/turn_model.py``).
     """
     not_over_times: float = 2.0
-    """What a low hint is worth. 1.5 saved less, 2.5 little more, and those it is wrong about pay."""
+    """What a low hint is worth. 1.5 saved less, 2.5 little more; those it is wrong about pay."""
     unfinished_times: float = 1.5
     """Behind "and" or "um". 2.0 spared hardly anybody else."""
 
