@@ -1,7 +1,8 @@
 """How long a sweep takes: hours of calls under a thousand settings, after listening.
 
 The hours are the two-channel call of the recordings (heard once, with local speech, each party
-once as the caller), repeated; each repeat runs its clock a little faster or slower. Prints the time for several
+once as the caller), repeated; each repeat runs its clock a little faster or slower. Prints the time
+for several
 sizes (the cost must be linear in hours x settings), the peak memory, and how many times faster
 the arithmetic is than the machine itself on a sample of the same calls.
 

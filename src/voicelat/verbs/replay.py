@@ -23,6 +23,9 @@ from voicelat.verbs.options import (
 )
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from voicelat.caller import Heard
     from voicelat.lab.realtime import RealtimeResult
     from voicelat.lab.replay import ReplayResult, VerbatimResult
 
@@ -111,7 +114,7 @@ def replay(
             gates=wanted,
         )
         console.print(f"{sum(len(one.turns) for one in spoken)} turns to say", style="dim")
-        result = asyncio.run(play(spoken, plan))
+        result = asyncio.run(play(spoken, plan, on_heard=partial(_tell_turn, console)))
     if out is not None:
         write_turns(result.records, out)
     for line in result.complaints:
@@ -119,6 +122,13 @@ def replay(
     if not as_json and isinstance(result, ReplayResult):
         console.print(f"replies: {result.latency}\n{result.bias}", style="dim")
     finish(result.report, as_json, result.exit_code, told=result.to_json())
+
+
+def _tell_turn(console: Console, name: str, heard: Heard) -> None:
+    from voicelat.metrics.durations import duration
+
+    waited = "talked over" if heard.talked_over else f"answered after {duration(heard.v2v_ms)}"
+    console.print(f"{name} turn {heard.question}: {'no answer' if heard.censored else waited}")
 
 
 def _tell(result: VerbatimResult, as_json: bool) -> NoReturn:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -20,10 +20,7 @@ from voicelat.verbs.options import (
     writable,
 )
 
-if TYPE_CHECKING:
-    from voicelat.lab.sweep.result import SweepResult
-
-__all__ = ["EXAMPLES", "sweep", "sweep_code"]
+__all__ = ["EXAMPLES", "sweep"]
 
 EXAMPLES = examples(
     "voicelat sweep calls/",
@@ -75,6 +72,7 @@ def sweep(
     from voicelat.lab.calls import judgeable, judged_calls
     from voicelat.lab.recordings import find
     from voicelat.lab.sweep.grid import Grid, policies, share, values
+    from voicelat.lab.sweep.pictures.figures import drawing_code
     from voicelat.lab.sweep.pictures.page import page
     from voicelat.lab.sweep.pictures.terminal import print_sweep
     from voicelat.lab.sweep.run import SweepPlan, run_sweep
@@ -93,39 +91,34 @@ def sweep(
     _, latency = replies_of(replies)
     write_page, write_rows = writable("--html", html), writable("--csv", csv)
     console = new_console(stderr=True)
+    if html is not None:
+        drawing_code()  # a missing package is said before the work, not behind it
     sources, left = judgeable(find(paths), labels)
-    calls = judged_calls(hear(console, loaded, sources, caller), labels)
-    for note in (*left, *calls.notes):
-        console.print(note, style="dim")
-    plan = SweepPlan(
-        latency=latency,
-        grid=grid,
-        max_cutoffs=budget,
-        max_speculations=loaded.speculation_max,
-        broken=tuple(calls.broken),
-    )
-    with workers(cluster) as executor, Progress(console=console, transient=True) as progress:
-        task = progress.add_task("sweeping", total=None)
-        result = run_sweep(
-            calls.judged,
-            plan,
-            executor,
-            lambda done, count: progress.update(task, completed=done, total=count),
+    with workers(cluster) as executor:
+        calls = judged_calls(hear(console, loaded, sources, caller), labels)
+        for note in (*left, *calls.notes):
+            console.print(note, style="dim")
+        calls.must_have_turns()
+        plan = SweepPlan(
+            latency=latency,
+            grid=grid,
+            max_cutoffs=budget,
+            max_speculations=loaded.speculation_max,
+            broken=tuple(calls.broken),
         )
+        with Progress(console=console, transient=True) as progress:
+            task = progress.add_task("sweeping", total=None)
+            result = run_sweep(
+                calls.judged,
+                plan,
+                executor,
+                lambda done, count: progress.update(task, completed=done, total=count),
+            )
     write_page(lambda: page(result))
     write_rows(result.to_csv)
     if as_json:
         typer.echo(msgspec.json.encode(result))
     else:
         print_sweep(result)
-    if (why := sweep_code(result)) is not None:
-        leave(why, 2)
-
-
-def sweep_code(result: SweepResult) -> str | None:
-    """Why the exit code is 2: a call was broken, or there was nothing to judge. None: it is 0."""
-    if not result.turns:
-        return result.why
     if result.broken:
-        return f"{len(result.broken)} of the calls could not be used; the others were swept"
-    return None
+        leave(f"{len(result.broken)} of the calls could not be used; the others were swept", 2)

@@ -232,7 +232,8 @@ class _Verdict:
         )
 
     def _by_labels(self) -> bool:
-        return all(call.truth.by == "labels" for call in self._calls if call.truth.turns)
+        known_by = {call.truth.by for call in self._calls if call.truth.turns}
+        return known_by == {"labels"}
 
     def _fronts(self) -> dict[PolicyName, list[int]]:
         if not self._judged:
