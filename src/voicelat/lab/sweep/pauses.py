@@ -27,10 +27,14 @@ from voicelat.turn.endpointing import EndpointPolicy, Patience, Pause
 from voicelat.turn.trace import TraceStep
 from voicelat.turn.transcript import TurnText, words_of
 
-__all__ = ["NEVER", "SWEPT", "Column", "PauseTable", "joined", "tabulate"]
+__all__ = ["HORIZON_MS", "NEVER", "SWEPT", "Column", "PauseTable", "joined", "tabulate"]
 
 NEVER: Final = 1 << 29
 """A time that does not come: sums of two still fit in 32 bits."""
+
+HORIZON_MS: Final = 120_000
+"""Behind the begin of a pause. By then every turn is over and answered: what the recogniser makes
+of the music behind it changes nothing, and its rows would take the cube of their number."""
 
 SWEPT: Final = (on.SpeechStarted, on.SpeechStopped, on.Partial, on.Final, on.EndpointHint)
 """The events a pause is judged by. Keys end turns by rules of their own."""
@@ -187,7 +191,7 @@ class _Writer:
 
     def _pause(self, pause: _OpenPause, turn: int, ready_ms: int) -> None:
         first = len(self._columns["row_at"])
-        moments = pause.moments
+        moments = [moment for moment in pause.moments if moment.at_ms <= HORIZON_MS]
         for index, moment in enumerate(moments):
             behind = moments[index + 1 :]
             self._put(
