@@ -63,7 +63,7 @@ def test_what_is_heard_long_after_everything_is_over_takes_no_room() -> None:
     assert max(at for at in long.row_at) <= HORIZON_MS
 
 
-def test_and_changes_nothing_for_the_most_patient_setting_there_may_be() -> None:
+def test_what_is_heard_so_late_changes_nothing_for_the_most_patient_setting_either() -> None:
     call = music_behind(4, every_ms=20_000)
     chosen = [
         Setting("fixed", 2000, 5000, 5000, 10_000, 5000),
