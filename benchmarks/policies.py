@@ -255,7 +255,8 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="keep what was heard here")
     options = parser.parse_args()
     if options.data is None:
-        parser.error("give recordings with --data")
+        print("not measured: give recordings with --data")
+        return
     ears = EarsPlan(turn_model=options.turn_model)
     with tempfile.TemporaryDirectory() as scratch:
         cache = Cache(options.cache or Path(scratch))
