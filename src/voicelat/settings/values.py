@@ -100,9 +100,9 @@ class Values(Struct, frozen=True, kw_only=True):
     stt_provider: Annotated[Provider, _is("Speech to text.")] = "local"
     llm_provider: Annotated[Provider, _is("The language model.")] = "local"
     tts_provider: Annotated[Provider, _is("Text to speech.")] = "local"
-    turn_model: Annotated[
-        Provider, _is("An end-of-turn model: none, smart-turn or your own.")
-    ] = "none"
+    turn_model: Annotated[Provider, _is("An end-of-turn model: none, smart-turn or your own.")] = (
+        "none"
+    )
     openai_api_key: Annotated[Secret | None, _is("Key for the OpenAI-compatible model.")] = None
     openai_base_url: Annotated[Url | None, _is("Where it is. None: at OpenAI.")] = None
     openai_model: Annotated[Text | None, _is("Its name.")] = None
