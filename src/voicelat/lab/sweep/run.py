@@ -215,7 +215,7 @@ class _Verdict:
             turns=len(turns),
             calls=len(with_turns),
             holds=sum(pause.hold for turn in turns for pause in turn.pauses),
-            truth="labels" if labelled == len(with_turns) else "derived",
+            truth="labels" if with_turns and labelled == len(with_turns) else "derived",
             labelled=labelled,
             max_cutoffs=self._plan.max_cutoffs,
             settings=results,
