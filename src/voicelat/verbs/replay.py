@@ -80,6 +80,8 @@ def replay(
         raise UsageError("--verbatim and --realtime: give one of them")
     if verbatim:
         _tell(compared(find(paths)), as_json)
+    if out is not None and out.exists():  # said before the work, not behind it
+        raise UsageError(f"--out {out}: exists already, give another name")
     loaded = load_settings(sets, given({"STT_PROVIDER": stt}))
     wanted, console = gates(gate), new_console(stderr=True)
     url = None if realtime is None else media_url(realtime)
@@ -137,4 +139,8 @@ def _tell(result: VerbatimResult, as_json: bool) -> NoReturn:
     else:
         for line in result.lines:
             typer.echo(line)
-    raise typer.Exit(130 if result.interrupted else 0 if result.ok else 1)
+    if result.interrupted:
+        raise typer.Exit(130)
+    if result.different:
+        raise typer.Exit(1)
+    raise typer.Exit(0 if result.ok else 2)

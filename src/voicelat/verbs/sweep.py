@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from voicelat.errors import UsageError
 from voicelat.verbs.listening import CallerChannel, LabelsFolder, Paths, Replies, hear, replies_of
 from voicelat.verbs.options import (
     AsJson,
@@ -71,7 +72,7 @@ def sweep(
 
     from voicelat.lab.calls import judgeable, judged_calls
     from voicelat.lab.recordings import find
-    from voicelat.lab.sweep.grid import Grid, policies, share, values
+    from voicelat.lab.sweep.grid import Grid, policies, share
     from voicelat.lab.sweep.pictures.figures import drawing_code
     from voicelat.lab.sweep.pictures.page import page
     from voicelat.lab.sweep.pictures.terminal import print_sweep
@@ -80,11 +81,11 @@ def sweep(
 
     loaded = load_settings(sets, given({"STT_PROVIDER": stt}))
     grid = Grid(
-        debounce=values(debounce, "--debounce"),
-        hangover=values(hangover, "--hangover"),
-        min_utt=values(min_utt, "--min-utt", scale=1000),
-        stt_timeout=values(stt_timeout, "--stt-timeout"),
-        speak_gate=values(speak_gate, "--speak-gate"),
+        debounce=_values(debounce, "--debounce", "STT_PARTIAL_DEBOUNCE_MS"),
+        hangover=_values(hangover, "--hangover", "VAD_HANGOVER_MS"),
+        min_utt=_values(min_utt, "--min-utt", "MIN_UTT_SEC"),
+        stt_timeout=_values(stt_timeout, "--stt-timeout", "STT_TIMEOUT_MS"),
+        speak_gate=_values(speak_gate, "--speak-gate", "SPEAK_GATE_MS"),
         policies=policies(policy),
     )
     budget = share(max_cutoffs, "--max-cutoffs")
@@ -114,11 +115,30 @@ def sweep(
                 executor,
                 lambda done, count: progress.update(task, completed=done, total=count),
             )
-    write_page(lambda: page(result))
-    write_rows(result.to_csv)
     if as_json:
         typer.echo(msgspec.json.encode(result))
     else:
         print_sweep(result)
+    # Behind the result: a file that cannot be written must not cost it.
+    write_page(lambda: page(result))
+    write_rows(result.to_csv)
     if result.broken:
         leave(f"{len(result.broken)} of the calls could not be used; the others were swept", 2)
+
+
+def _values(text: str, option: str, name: str) -> tuple[int, ...]:
+    """A range in ms, all of it allowed for the setting ``name``: a recommendation that no server
+    takes is none. Raises UsageError."""
+    from msgspec import ValidationError
+
+    from voicelat.lab.sweep.grid import values
+    from voicelat.settings import SETTINGS
+
+    (setting,) = (one for one in SETTINGS if one.name == name)
+    scale = 1000 if setting.unit == "s" else 1
+    found = values(text, option, scale=scale)
+    try:
+        setting.parse(f"{max(found) / scale:g}")
+    except ValidationError:
+        raise UsageError(f"{option} {text}: {name} must be {setting.allowed}") from None
+    return found
