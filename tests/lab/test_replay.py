@@ -25,7 +25,7 @@ from voicelat.engine.turn_loop import TurnLoop
 from voicelat.errors import UsageError
 from voicelat.lab import latency, replay
 from voicelat.lab.recordings import Source, find
-from voicelat.lab.replay import BIAS, counterfactual, settings_of, verbatim
+from voicelat.lab.replay import BIAS, counterfactual, settings_of, verbatim, write_turns
 from voicelat.metrics.record import CallInfo
 from voicelat.metrics.targets import parse_gate
 from voicelat.metrics.turnsfile import encode, read_turns
@@ -385,12 +385,12 @@ def test_a_live_call_is_replayed_by_its_callers_side_alone(live: Path) -> None:
 
 def test_the_turns_are_written_as_a_file_of_turns_and_never_over_another(tmp_path: Path) -> None:
     result = replayed([spoken("a")])
-    result.write(tmp_path / "turns.jsonl")
+    write_turns(result.records, tmp_path / "turns.jsonl")
     assert read_turns([tmp_path / "turns.jsonl"]).records == result.records
     with pytest.raises(UsageError, match="exists already"):
-        result.write(tmp_path / "turns.jsonl")
+        write_turns(result.records, tmp_path / "turns.jsonl")
     with pytest.raises(UsageError, match="cannot be written"):
-        result.write(tmp_path / "no" / "turns.jsonl")
+        write_turns(result.records, tmp_path / "no" / "turns.jsonl")
 
 
 def test_the_json_is_a_report_that_says_what_it_cannot_know() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from voicelat.caller import CallResult, Heard, Script
 from voicelat.demo.server import running_server
 from voicelat.demo.utterances import CONVERSATIONS, Recordings, recorded_script, written_script
 from voicelat.errors import ConnectError, UsageError
+from voicelat.lab.realtime import until_interrupted
 from voicelat.loadtest.line import place_call
 from voicelat.metrics.record import TurnRecord
 from voicelat.metrics.summary import CallerSide, summarise
@@ -118,7 +119,7 @@ async def run_demo(
             on_note(f"server at {url}; calls: {plan.calls}, at once: {at_once}")
             calls = _Calls(f"{url.replace('http', 'ws', 1)}/media", plan.callers)
             show = asyncio.create_task(_show(turns_file, calls, on_turn))
-            interrupted = await _until_interrupted(calls.place(scripts))
+            interrupted = await until_interrupted(calls.place(scripts))
         await show
         records = read_turns([turns_file]).records if turns_file.exists() else []
     summary = summarise(records, plan.targets, caller=[_side(call) for call in calls.results])
@@ -169,22 +170,6 @@ class _Calls:
                 return True, heard.v2v_ms
         # A caller tells its questions in order: one behind this turn means none is for it.
         return any((heard.said_end_ms or 0) > end_ms for heard in ends), None
-
-
-async def _until_interrupted(work: Coroutine[None, None, None]) -> bool:
-    """Await ``work``; Ctrl-C ends it and is remembered, so that the results so far count."""
-    task = asyncio.create_task(work)
-    try:
-        await task
-    except asyncio.CancelledError:
-        me = asyncio.current_task()
-        assert me is not None
-        me.uncancel()
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-        return True
-    return False
 
 
 async def _show(turns_file: Path, calls: _Calls, on_turn: Callable[[LiveTurn], None]) -> None:

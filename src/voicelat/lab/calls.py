@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,19 @@ class Calls:
     """One line per call that could not be read, or heard."""
     notes: list[str]
     """One line per thing worth knowing about a call."""
+
+    def must_have_turns(self) -> None:
+        """Raises UsageError, with what was found instead, where no call has a true turn."""
+        if any(call.truth.turns for call in self.judged):
+            return
+        found: Counter[str] = Counter()
+        for call in self.judged:
+            found.update(call.truth.left_out)
+        reasons = [f"{count} {why}" for why, count in found.most_common()] + self.broken[:1]
+        heard = f" ({'; '.join(reasons)})" if reasons else ""
+        raise UsageError(
+            f"no turn to judge by: give recordings with two channels, or labels{heard}"
+        )
 
 
 def judged_calls(heard: Sequence[Heard], labels: Path | None = None) -> Calls:

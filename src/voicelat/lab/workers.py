@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
 from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import CancelledError, Executor, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
-from voicelat.errors import ConnectError, MissingExtra
+from voicelat.errors import ConnectError, MissingExtra, UsageError
 
 __all__ = ["workers"]
 
 _CONNECT_S: Final = 10
+
+_ADDRESS: Final = re.compile(r"((tcp|tls|ws|wss)://)?(\[[0-9A-Fa-f:]+\]|[^\s/:\[\]]+):\d{1,5}")
+"""HOST:PORT, with a protocol or not. Dask's client, given another, is stuck when it is let go."""
 
 
 @contextmanager
@@ -22,30 +27,50 @@ def workers(cluster: str | None = None) -> Iterator[Executor]:
     """An executor: one process a core, or the cluster whose scheduler is at ``cluster``.
 
     Every machine of the cluster needs this version of voicelat. A worker that dies has its
-    tasks done again by another. Raises MissingExtra for a cluster without Dask, ConnectError
-    when nobody answers there.
+    tasks done again by another. Raises UsageError for what is no address, MissingExtra for a
+    cluster without Dask, ConnectError when nobody answers there, or any more, and UsageError
+    when a process is killed.
     """
-    if cluster is None:
-        # Not forked: a lock that a thread of ours holds would be held for ever in the child.
-        context = multiprocessing.get_context("spawn")
-        count = os.cpu_count() or 1
-        with ProcessPoolExecutor(count, mp_context=context, initializer=_ignore_ctrl_c) as pool:
-            try:
-                yield pool
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-        return
+    with _processes() if cluster is None else _cluster(cluster) as executor:
+        yield executor
+
+
+@contextmanager
+def _processes() -> Iterator[Executor]:
+    # Not forked: a lock that a thread of ours holds would be held for ever in the child.
+    context = multiprocessing.get_context("spawn")
+    count = os.cpu_count() or 1
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_ignore_ctrl_c)
     try:
-        from distributed import Client
+        yield pool
+    except BrokenProcessPool:
+        why = "a process was killed, perhaps for want of memory: take fewer calls or settings"
+        raise UsageError(why) from None
+    finally:
+        # What is running is waited for, what is not is not begun: Ctrl-C takes no minute.
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _cluster(address: str) -> Iterator[Executor]:
+    if not _ADDRESS.fullmatch(address):
+        raise UsageError(f"--cluster {address}: give HOST:PORT, like tcp://10.0.0.5:8786")
+    try:
+        from distributed import Client, KilledWorker
     except ImportError:
         raise MissingExtra("cluster", "--cluster (Dask)") from None
     try:
-        client: Any = cast(Any, Client)(cluster, timeout=_CONNECT_S, set_as_default=False)
-    except (OSError, TimeoutError, ValueError) as error:
-        raise ConnectError(f"--cluster {cluster}: no Dask scheduler answers ({error})") from None
+        client: Any = cast(Any, Client)(address, timeout=_CONNECT_S, set_as_default=False)
+    except (OSError, TimeoutError, ValueError, TypeError) as error:  # TypeError: TLS without keys
+        raise ConnectError(f"--cluster {address}: no Dask scheduler answers ({error})") from None
     with client:
-        yield client.get_executor()
+        try:
+            yield client.get_executor()
+        except CancelledError:
+            raise ConnectError(f"--cluster {address}: its scheduler was lost on the way") from None
+        except KilledWorker:
+            why = "its workers were killed, one after the other, perhaps for want of memory"
+            raise ConnectError(f"--cluster {address}: {why}") from None
 
 
 def _ignore_ctrl_c() -> None:

@@ -93,7 +93,7 @@ class Values(Struct, frozen=True, kw_only=True):
 
     eou_policy: Annotated[
         Literal["fixed", "adaptive", "semantic"],
-        _is("Patience with pauses: as set, as the caller pauses, or as the text sounds."),
+        _is("Patience with pauses: as set, as the caller pauses, or by what was said."),
     ] = "fixed"
     eou_context: Annotated[
         Literal["open", "digits", "yes_no"], _is("What callers are asked for.")

@@ -44,7 +44,8 @@ class Listening(msgspec.Struct, frozen=True, kw_only=True):
     agent_voice: list[tuple[int, int]] | None
     """Where the agent spoke, begin and end in ms. None: a mono recording, nobody knows."""
     ears: dict[str, str]
-    """What listened: ``stt``, ``vad``, ``language``, ``turn_model``."""
+    """What listened: ``stt``, ``vad``, ``language``, ``turn_model``; and what went wrong with it:
+    ``reopened`` (recogniser streams), ``hints``."""
     lag_ms: dict[str, float] = {}
     """What the recogniser took, measured: ``n``, ``p50``, ``p95`` of pause to text."""
 

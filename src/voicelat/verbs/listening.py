@@ -84,8 +84,16 @@ def replies_of(what: str) -> tuple[str, ReplyLatency]:
         return f"simulated:{what}", latency.from_profile(what)
     if what.isdecimal() and len(what) < 7:
         return f"simulated:{what} ms", latency.constant(int(what))
-    if Path(what).is_file():
+    if _is_file(what):
         return f"simulated:{Path(what).name}", latency.from_turns(read_turns([what]).records)
     raise UsageError(
         f"--replies {what}: give a turns.jsonl, whole ms, or one of {', '.join(sorted(PROFILES))}"
     )
+
+
+def _is_file(name: str) -> bool:
+    """False for a name that no file can have, too."""
+    try:
+        return Path(name).is_file()
+    except OSError:
+        return False

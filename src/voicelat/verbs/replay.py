@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -23,8 +24,15 @@ from voicelat.verbs.options import (
 )
 
 if TYPE_CHECKING:
-    from voicelat.lab.realtime import RealtimeResult
+    from rich.console import Console
+
+    from voicelat.caller import Heard as Question
+    from voicelat.lab.latency import ReplyLatency
+    from voicelat.lab.listen import Heard
+    from voicelat.lab.realtime import RealtimePlan, RealtimeResult
     from voicelat.lab.replay import ReplayResult, VerbatimResult
+    from voicelat.metrics.targets import Gate
+    from voicelat.settings import Settings
 
 __all__ = ["EXAMPLES", "replay"]
 
@@ -63,20 +71,17 @@ def replay(
     as_json: AsJson = False,
 ) -> None:
     """Put recorded calls through the machine again: verbatim, or under other settings."""
-    import asyncio
-    from functools import partial
-
-    from voicelat.lab.calls import spoken_calls, traces_of
-    from voicelat.lab.realtime import RealtimePlan, media_url, play
+    from voicelat.lab.realtime import RealtimePlan, media_url
     from voicelat.lab.recordings import find
-    from voicelat.lab.replay import ReplayResult, counterfactual, write_turns
+    from voicelat.lab.replay import ReplayResult, write_turns
     from voicelat.lab.replay import verbatim as compared
-    from voicelat.turn.policies import policy
 
     if verbatim and realtime is not None:
         raise UsageError("--verbatim and --realtime: give one of them")
     if verbatim:
         _tell(compared(find(paths)), as_json)
+    if out is not None and out.exists():  # said before the work, not behind it
+        raise UsageError(f"--out {out}: exists already, give another name")
     loaded = load_settings(sets, given({"STT_PROVIDER": stt}))
     wanted, console = gates(gate), new_console(stderr=True)
     url = None if realtime is None else media_url(realtime)
@@ -84,34 +89,12 @@ def replay(
     heard = hear(console, loaded, find(paths), caller)
     result: ReplayResult | RealtimeResult
     if url is None:
-        traces, broken = traces_of(heard)
-        chosen = (loaded.eou_policy, loaded.eou_context)
-        result = counterfactual(
-            traces,
-            loaded.turn(),
-            partial(policy, *chosen),
-            latency,
-            replies=provider,
-            settings=dict(zip(("EOU_POLICY", "EOU_CONTEXT"), chosen, strict=True)),
-            targets=loaded.targets(),
-            gates=wanted,
-            broken=broken,
-        )
+        result = _otherwise(heard, loaded, provider, latency, wanted)
     else:
-        spoken, silent = spoken_calls(heard, labels, caller)
-        for line in silent:
-            console.print(line, style="bold red")
-        if not spoken:
-            raise UsageError("nothing to play: give recordings with two channels, or labels")
         plan = RealtimePlan(
-            url=url,
-            callers=callers,
-            turns_file=turns,
-            targets=loaded.targets(),
-            gates=wanted,
+            url=url, callers=callers, turns_file=turns, targets=loaded.targets(), gates=wanted
         )
-        console.print(f"{sum(len(one.turns) for one in spoken)} turns to say", style="dim")
-        result = asyncio.run(play(spoken, plan))
+        result = _played(heard, plan, labels, caller, console)
     if out is not None:
         write_turns(result.records, out)
     for line in result.complaints:
@@ -121,10 +104,73 @@ def replay(
     finish(result.report, as_json, result.exit_code, told=result.to_json())
 
 
+def _otherwise(
+    heard: Sequence[Heard],
+    loaded: Settings,
+    provider: str,
+    latency: ReplyLatency,
+    wanted: Sequence[Gate],
+) -> ReplayResult:
+    """The calls under the settings that are loaded."""
+    from functools import partial
+
+    from voicelat.lab.calls import traces_of
+    from voicelat.lab.replay import counterfactual
+    from voicelat.turn.policies import policy
+
+    traces, broken = traces_of(heard)
+    chosen = (loaded.eou_policy, loaded.eou_context)
+    return counterfactual(
+        traces,
+        loaded.turn(),
+        partial(policy, *chosen),
+        latency,
+        replies=provider,
+        settings=dict(zip(("EOU_POLICY", "EOU_CONTEXT"), chosen, strict=True)),
+        targets=loaded.targets(),
+        gates=wanted,
+        broken=broken,
+    )
+
+
+def _played(
+    heard: Sequence[Heard],
+    plan: RealtimePlan,
+    labels: Path | None,
+    caller: int | None,
+    console: Console,
+) -> RealtimeResult:
+    """The callers, played to the server of the plan."""
+    import asyncio
+    from functools import partial
+
+    from voicelat.lab.calls import spoken_calls
+    from voicelat.lab.realtime import play
+
+    spoken, silent = spoken_calls(heard, labels, caller)
+    for line in silent:
+        console.print(line, style="bold red")
+    if not spoken:
+        raise UsageError("nothing to play: give recordings with two channels, or labels")
+    console.print(f"{sum(len(one.turns) for one in spoken)} turns to say", style="dim")
+    return asyncio.run(play(spoken, plan, on_heard=partial(_tell_turn, console)))
+
+
+def _tell_turn(console: Console, name: str, turn: Question) -> None:
+    from voicelat.metrics.durations import duration
+
+    waited = "talked over" if turn.talked_over else f"answered after {duration(turn.v2v_ms)}"
+    console.print(f"{name} turn {turn.question}: {'no answer' if turn.censored else waited}")
+
+
 def _tell(result: VerbatimResult, as_json: bool) -> NoReturn:
     if as_json:
         typer.echo(result.to_json())
     else:
         for line in result.lines:
             typer.echo(line)
-    raise typer.Exit(130 if result.interrupted else 0 if result.ok else 1)
+    if result.interrupted:
+        raise typer.Exit(130)
+    if result.different:
+        raise typer.Exit(1)
+    raise typer.Exit(0 if result.ok else 2)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from voicelat.errors import UsageError
 from voicelat.verbs.listening import CallerChannel, LabelsFolder, Paths, Replies, hear, replies_of
 from voicelat.verbs.options import (
     AsJson,
@@ -20,10 +21,7 @@ from voicelat.verbs.options import (
     writable,
 )
 
-if TYPE_CHECKING:
-    from voicelat.lab.sweep.result import SweepResult
-
-__all__ = ["EXAMPLES", "sweep", "sweep_code"]
+__all__ = ["EXAMPLES", "sweep"]
 
 EXAMPLES = examples(
     "voicelat sweep calls/",
@@ -74,7 +72,8 @@ def sweep(
 
     from voicelat.lab.calls import judgeable, judged_calls
     from voicelat.lab.recordings import find
-    from voicelat.lab.sweep.grid import Grid, policies, share, values
+    from voicelat.lab.sweep.grid import Grid, policies, share
+    from voicelat.lab.sweep.pictures.figures import drawing_code
     from voicelat.lab.sweep.pictures.page import page
     from voicelat.lab.sweep.pictures.terminal import print_sweep
     from voicelat.lab.sweep.run import SweepPlan, run_sweep
@@ -82,50 +81,64 @@ def sweep(
 
     loaded = load_settings(sets, given({"STT_PROVIDER": stt}))
     grid = Grid(
-        debounce=values(debounce, "--debounce"),
-        hangover=values(hangover, "--hangover"),
-        min_utt=values(min_utt, "--min-utt", scale=1000),
-        stt_timeout=values(stt_timeout, "--stt-timeout"),
-        speak_gate=values(speak_gate, "--speak-gate"),
+        debounce=_values(debounce, "--debounce", "STT_PARTIAL_DEBOUNCE_MS"),
+        hangover=_values(hangover, "--hangover", "VAD_HANGOVER_MS"),
+        min_utt=_values(min_utt, "--min-utt", "MIN_UTT_SEC"),
+        stt_timeout=_values(stt_timeout, "--stt-timeout", "STT_TIMEOUT_MS"),
+        speak_gate=_values(speak_gate, "--speak-gate", "SPEAK_GATE_MS"),
         policies=policies(policy),
     )
     budget = share(max_cutoffs, "--max-cutoffs")
     _, latency = replies_of(replies)
     write_page, write_rows = writable("--html", html), writable("--csv", csv)
     console = new_console(stderr=True)
+    if html is not None:
+        drawing_code()  # a missing package is said before the work, not behind it
     sources, left = judgeable(find(paths), labels)
-    calls = judged_calls(hear(console, loaded, sources, caller), labels)
-    for note in (*left, *calls.notes):
-        console.print(note, style="dim")
-    plan = SweepPlan(
-        latency=latency,
-        grid=grid,
-        max_cutoffs=budget,
-        max_speculations=loaded.speculation_max,
-        broken=tuple(calls.broken),
-    )
-    with workers(cluster) as executor, Progress(console=console, transient=True) as progress:
-        task = progress.add_task("sweeping", total=None)
-        result = run_sweep(
-            calls.judged,
-            plan,
-            executor,
-            lambda done, count: progress.update(task, completed=done, total=count),
+    with workers(cluster) as executor:
+        calls = judged_calls(hear(console, loaded, sources, caller), labels)
+        for note in (*left, *calls.notes):
+            console.print(note, style="dim")
+        calls.must_have_turns()
+        plan = SweepPlan(
+            latency=latency,
+            grid=grid,
+            max_cutoffs=budget,
+            max_speculations=loaded.speculation_max,
+            broken=tuple(calls.broken),
         )
-    write_page(lambda: page(result))
-    write_rows(result.to_csv)
+        with Progress(console=console, transient=True) as progress:
+            task = progress.add_task("sweeping", total=None)
+            result = run_sweep(
+                calls.judged,
+                plan,
+                executor,
+                lambda done, count: progress.update(task, completed=done, total=count),
+            )
     if as_json:
         typer.echo(msgspec.json.encode(result))
     else:
         print_sweep(result)
-    if (why := sweep_code(result)) is not None:
-        leave(why, 2)
-
-
-def sweep_code(result: SweepResult) -> str | None:
-    """Why the exit code is 2: a call was broken, or there was nothing to judge. None: it is 0."""
-    if not result.turns:
-        return result.why
+    # Behind the result: a file that cannot be written must not cost it.
+    write_page(lambda: page(result))
+    write_rows(result.to_csv)
     if result.broken:
-        return f"{len(result.broken)} of the calls could not be used; the others were swept"
-    return None
+        leave(f"{len(result.broken)} of the calls could not be used; the others were swept", 2)
+
+
+def _values(text: str, option: str, name: str) -> tuple[int, ...]:
+    """A range in ms, all of it allowed for the setting ``name``: a recommendation that no server
+    takes is none. Raises UsageError."""
+    from msgspec import ValidationError
+
+    from voicelat.lab.sweep.grid import values
+    from voicelat.settings import SETTINGS
+
+    (setting,) = (one for one in SETTINGS if one.name == name)
+    scale = 1000 if setting.unit == "s" else 1
+    found = values(text, option, scale=scale)
+    try:
+        setting.parse(f"{max(found) / scale:g}")
+    except ValidationError:
+        raise UsageError(f"{option} {text}: {name} must be {setting.allowed}") from None
+    return found

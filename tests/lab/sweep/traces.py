@@ -1,6 +1,10 @@
-"""Random calls for the sweep: voices, words, finals and hints in any order there may be."""
+"""Calls for the sweep: with exactly known pauses, made up by a seed, and by hypothesis with voices,
+words, finals and hints in any order there may be."""
 
 from __future__ import annotations
+
+import random
+from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
@@ -10,9 +14,60 @@ from voicelat.turn import events as on
 from voicelat.turn.endpointing import AS_SET, Patience, Pause
 from voicelat.turn.trace import TraceStep
 
-__all__ = ["Moody", "calls"]
+__all__ = ["NOTICED_MS", "Moody", "calls", "made_up_calls", "spoken_call"]
 
 WORDS = ["", "...", "I", "I want", "I want a table", "I want the table", "and", "Yes?", "שלום"]
+
+
+NOTICED_MS = 60
+"""How long after its acoustic instant an edge enters the machine of a `spoken_call`."""
+
+
+def spoken_call(
+    call_id: str, turns: Sequence[Sequence[int]], *, final_ms: int = 150, voice_ms: int = 700
+) -> JudgedCall:
+    """A call whose every turn has exactly these holds, in ms from sound to sound. Each stretch of
+    voice has one partial in it, and its final comes ``final_ms`` behind it, if nobody speaks."""
+    steps: list[TraceStep] = []
+    true: list[TrueTurn] = []
+    at_ms = 500
+    for number, holds_ms in enumerate(turns):
+        first, stops = len(steps), []
+        for part, pause_ms in enumerate([*holds_ms, 4000]):
+            end_ms = at_ms + voice_ms
+            text = f"word {number}" + " and more" * part
+            events: list[tuple[int, on.Event]] = [
+                (at_ms + NOTICED_MS, on.SpeechStarted(at_ms)),
+                (at_ms + voice_ms // 2, on.Partial(text)),
+                (end_ms + NOTICED_MS, on.SpeechStopped(end_ms)),
+            ]
+            if final_ms <= pause_ms:
+                events.append((end_ms + final_ms, on.Final(text)))
+            stops.append(len(steps) + 2)
+            steps += [TraceStep(at_ms=when, event=event) for when, event in events]
+            at_ms = end_ms + pause_ms
+        starts = [stop - 2 for stop in stops[1:]]
+        pauses = [
+            TruePause(stop, start, start, hold=True)
+            for stop, start in zip(stops, starts, strict=False)
+        ]
+        true.append(TrueTurn(first, (*pauses, TruePause(stops[-1], None, len(steps), hold=False))))
+    return JudgedCall(call_id, steps, Truth(tuple(true), "labels", {}))
+
+
+def made_up_calls(count: int, *, turns: int = 8, seed: int = 1) -> list[JudgedCall]:
+    """Calls of callers who pause once a turn on average, each in a way of their own."""
+    rng = random.Random(seed)
+    calls = []
+    for number in range(count):
+        slow = rng.uniform(0.6, 1.5)
+        holds_ms = [
+            [round(slow * rng.uniform(150, 900)) for _ in range(rng.choice([0, 0, 1, 1, 3]))]
+            for _ in range(turns)
+        ]
+        lag_ms = rng.choice([80, 150, 300])
+        calls.append(spoken_call(f"call {number}", holds_ms, final_ms=lag_ms))
+    return calls
 
 
 class Moody:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, get_args
@@ -27,6 +28,10 @@ __all__ = [
 
 MAX_SETTINGS: Final = 200_000
 """More is a typing error: nobody reads them, and they do not fit in the memory."""
+
+MOST_MS: Final = 60_000
+"""A wait of a minute is a typing error too, and so many values are enough for a range."""
+_ROUNDING: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -53,7 +58,7 @@ BRIEF: Final = Setting("fixed", 60, 160, 250, 240, 0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
-    """Which values to try. Each is a tuple of whole ms."""
+    """Which values to try. Each is a tuple of whole ms. Raises UsageError for too many settings."""
 
     debounce: tuple[int, ...] = (20, 60, 100, 200)
     hangover: tuple[int, ...] = tuple(range(80, 801, 80))
@@ -64,20 +69,23 @@ class Grid:
     silence: tuple[int, ...] = tuple(range(80, 4001, 40))
     """Hangovers of the baseline: a silence timer alone."""
 
-    def settings(self) -> list[Setting]:
-        """Every combination, the baseline and the brief's. Raises UsageError for too many."""
-        axes = (self.debounce, self.hangover, self.min_utt, self.stt_timeout, self.speak_gate)
-        size = len(self.policies)
-        for axis in axes:
-            size *= len(axis)
+    def __post_init__(self) -> None:
+        size = math.prod(map(len, (self.policies, *self._axes)))
         if size > MAX_SETTINGS:
             raise UsageError(
                 f"{size} settings are too many (at most {MAX_SETTINGS}): take wider steps"
             )
+
+    @property
+    def _axes(self) -> tuple[tuple[int, ...], ...]:
+        return self.debounce, self.hangover, self.min_utt, self.stt_timeout, self.speak_gate
+
+    def settings(self) -> list[Setting]:
+        """Every combination, the baseline and the brief's."""
         made = {
             Setting(policy, *point): None
             for policy in self.policies
-            for point in itertools.product(*axes)
+            for point in itertools.product(*self._axes)
         }
         made.setdefault(BRIEF)
         for hangover in self.silence:
@@ -120,10 +128,11 @@ def columns(settings: Sequence[Setting]) -> Columns:
     return Columns(*(np.ascontiguousarray(column) for column in rows.T))
 
 
-def values(text: str, option: str, *, scale: float = 1, most: int = 60_000) -> tuple[int, ...]:
+def values(text: str, option: str, *, scale: int = 1, most: int = MOST_MS) -> tuple[int, ...]:
     """``20:200:20`` (from, to and the step, the end included), ``60``, or ``60,100:200:50``.
 
-    ``scale`` makes whole ms of what is typed (1000 for seconds). Raises UsageError.
+    ``scale`` makes ms of what is typed (1000 for seconds); what is no whole ms is refused, not
+    rounded. A step that does not divide stops before the end. Raises UsageError.
     """
     found: dict[int, None] = {}
     for part in text.split(","):
@@ -133,7 +142,7 @@ def values(text: str, option: str, *, scale: float = 1, most: int = 60_000) -> t
             numbers = []
         if len(numbers) == 1:
             numbers = [numbers[0], numbers[0], 1]
-        if len(numbers) != 3 or not all(np.isfinite(numbers)):
+        if len(numbers) != 3 or not all(map(math.isfinite, numbers)):
             raise UsageError(
                 f"{option} {text}: give FROM:TO:STEP, one value, or several with commas"
             )
@@ -142,10 +151,10 @@ def values(text: str, option: str, *, scale: float = 1, most: int = 60_000) -> t
             raise UsageError(
                 f"{option} {text}: from 0 to {most / scale:g}, upwards, in steps above 0"
             )
-        if (stop - start) / step > MAX_SETTINGS:
-            raise UsageError(f"{option} {text}: too many values, take wider steps")
-        count = int((stop - start) / step + 1e-9) + 1
-        found |= dict.fromkeys(round(start + index * step) for index in range(count))
+        # Seconds as typed are not exact in binary: 0.29 * 1000 is 290 all the same.
+        if round(step) < 1 or any(abs(number - round(number)) > _ROUNDING for number in numbers):
+            raise UsageError(f"{option} {text}: a millisecond is not divided any further")
+        found |= dict.fromkeys(range(round(start), round(stop) + 1, round(step)))
     return tuple(found)
 
 

@@ -114,6 +114,8 @@ class SweepResult(msgspec.Struct, frozen=True, kw_only=True):
     """Pauses after which the caller went on."""
     truth: Literal["labels", "derived"]
     """Where it comes from which pauses were holds; ``derived`` when any call's is."""
+    labelled: int
+    """Calls whose truth is from labels."""
     max_cutoffs: float
     """The budget: the share of turns that may be cut off, 0..1."""
     settings: list[SettingResult]

@@ -208,12 +208,15 @@ class _Verdict:
         left_out: Counter[str] = Counter()
         for call in self._calls:
             left_out.update(call.truth.left_out)
-        turns = [turn for call in self._calls for turn in call.truth.turns]
+        with_turns = [call.truth for call in self._calls if call.truth.turns]
+        turns = [turn for truth in with_turns for turn in truth.turns]
+        labelled = sum(truth.by == "labels" for truth in with_turns)
         return SweepResult(
             turns=len(turns),
-            calls=sum(bool(call.truth.turns) for call in self._calls),
+            calls=len(with_turns),
             holds=sum(pause.hold for turn in turns for pause in turn.pauses),
-            truth="labels" if self._by_labels() else "derived",
+            truth="labels" if with_turns and labelled == len(with_turns) else "derived",
+            labelled=labelled,
             max_cutoffs=self._plan.max_cutoffs,
             settings=results,
             pareto=front(results, range(len(results))),
@@ -230,9 +233,6 @@ class _Verdict:
             left_out=dict(left_out),
             broken=list(self._plan.broken),
         )
-
-    def _by_labels(self) -> bool:
-        return all(call.truth.by == "labels" for call in self._calls if call.truth.turns)
 
     def _fronts(self) -> dict[PolicyName, list[int]]:
         if not self._judged:

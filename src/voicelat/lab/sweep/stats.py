@@ -26,6 +26,8 @@ REPLICATES: Final = 400
 SEED: Final = 20_260_101
 """Fixed, so that the same calls always give the same sweep. The value means nothing."""
 
+_ROUNDING: Final = 1e-6  # of one turn
+
 Floats = NDArray[np.float64]
 
 
@@ -108,8 +110,8 @@ class _Share:
         self._drawn = drawn
         self._turns = drawn @ np.bincount(clusters, minlength=drawn.shape[1])
 
-    def resampled(self, bits: NDArray[np.bool_]) -> Floats:
-        """The share of turns with the bit, per replicate (axis 0) and setting."""
+    def resampled(self, bits: NDArray[np.bool_] | Floats) -> Floats:
+        """The share of turns with the bit (or parts of it), per replicate (axis 0) and setting."""
         counts = np.add.reduceat(bits[self._order], self._starts, axis=0, dtype=np.float64)
         shares: Floats = (self._drawn @ counts) / self._turns[:, None]
         return shares
@@ -135,12 +137,10 @@ class _Quantiles:
         turns = len(ms)
         for percent in (50, 95):
             rank = _rank(percent, turns)
-            below = share.resampled(ms <= self._sorted[rank])
-            low, high = _middle(below)
-            here = (ms <= self._sorted[rank]).mean(axis=0)
+            low, high = _middle(share.resampled(_up_to(ms, self._sorted[rank], percent)))
             # A resample with more turns below has its percentile further down, and vice versa.
-            first = np.ceil((percent / 100 - (high - here)) * turns).astype(int) - 1
-            last = np.ceil((percent / 100 + (here - low)) * turns).astype(int) - 1
+            first = np.ceil((percent / 50 - high) * turns - _ROUNDING).astype(int) - 1
+            last = np.ceil((percent / 50 - low) * turns - _ROUNDING).astype(int) - 1
             self._ranks[percent] = (
                 rank,
                 np.minimum(np.maximum(first, 0), rank),
@@ -159,6 +159,16 @@ class _Quantiles:
     def _known(self, rank: int, index: int) -> float | None:
         ms = self._sorted[rank, index] if rank < len(self._sorted) else NEVER
         return None if ms >= NEVER else int(ms)
+
+
+def _up_to(ms: NDArray[np.int32], quantile: NDArray[np.int32], percent: int) -> Floats:
+    """Which turns are up to each setting's percentile: 1, 0, or for those that are on it the
+    part that makes the mean exactly ``percent``. Most turns of a setting may be on it, because
+    its gate opens there: counted whole, they would hide how far the percentile can move."""
+    below, on_it = ms < quantile, ms == quantile
+    part = (percent / 100 * len(ms) - below.sum(axis=0)) / on_it.sum(axis=0)
+    found: Floats = np.where(on_it, part, below)
+    return found
 
 
 def _rank(percent: int, turns: int) -> int:

@@ -192,6 +192,7 @@ def made_up(
         calls=calls,
         holds=int(np.isfinite(pauses.holds).sum()),
         truth="derived",
+        labelled=0,
         max_cutoffs=budget,
         settings=settings,
         pareto=pareto,

@@ -162,8 +162,13 @@ def truth_says(result: SweepResult) -> str:
     """Where the truth comes from, and what that means for the cutoffs."""
     if result.truth == "labels":
         return "Truth: labels say which pauses were holds."
+    source = (
+        f"derived from who spoke next in {result.calls - result.labelled} of {result.calls} calls"
+        if result.labelled
+        else "derived from who spoke next, not from labels"
+    )
     return (
-        "Truth: derived from who spoke next, not from labels. Where the recorded agent itself"
+        f"Truth: {source}. Where the recorded agent itself"
         " cut a caller off, that hold counts as the end of a turn, so the cutoffs here may be"
         " too few."
     )
