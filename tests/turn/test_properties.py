@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
+from random import Random
 from typing import assert_never
 
 import msgspec
@@ -322,5 +323,6 @@ def test_the_generated_calls_go_deep_enough(test: Callable[[TurnRecord], bool]) 
     find(
         calls,
         closed(test),
-        settings=settings(max_examples=3000, database=None, phases=[Phase.generate]),
+        settings=settings(max_examples=10_000, database=None, phases=[Phase.generate]),
+        random=Random(1),  # whether they do is not a matter of luck
     )
