@@ -74,27 +74,18 @@ def judged_calls(heard: Sequence[Heard], labels: Path | None = None) -> Calls:
     return calls
 
 
-def judgeable(
-    sources: Sequence[Source], labels: Path | None = None
-) -> tuple[list[Source], list[str]]:
-    """The calls that can have a truth, and one line about those that cannot: nobody knows who
-    spoke next in a mono recording without labels, so there is no need to listen to it.
+def judgeable(sources: Sequence[Source], labels: Path | None = None) -> list[Source]:
+    """The calls that can have a truth: nobody knows who spoke next in a mono recording without
+    labels, so there is no need to listen to it.
 
     Raises UsageError when there is no folder ``labels``.
     """
-    good = [
+    return [
         source
         for source in sources
         if find_labels(source.path, labels) is not None
         or source.recording is None
         or not wav.is_mono(source.recording)
-    ]
-    left = len(sources) - len(good)
-    if not left:
-        return good, []
-    return good, [
-        f"{left} of {len(sources)} recordings have one channel and no labels: left out, nobody"
-        " knows who spoke next (docs/labels.md)"
     ]
 
 

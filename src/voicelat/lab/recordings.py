@@ -8,6 +8,7 @@ when, and the recording where the agent spoke.
 from __future__ import annotations
 
 import glob
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -92,7 +93,7 @@ def read_trace(path: Path) -> Trace:
 def _files(paths: Iterable[str]) -> Iterator[Path]:
     for given in paths:
         path = Path(given).expanduser()
-        if path.exists():
+        if os.path.exists(path):  # noqa: PTH110 - Path.exists raises for too long a name
             if not path.is_dir() and not _is_call(path):
                 raise UsageError(f"{given} is neither *{_WAV} nor *{_TRACE}")
             yield from _below(path)

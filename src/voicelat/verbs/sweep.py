@@ -94,10 +94,17 @@ def sweep(
     console = new_console(stderr=True)
     if html is not None:
         drawing_code()  # a missing package is said before the work, not behind it
-    sources, left = judgeable(find(paths), labels)
+    found = find(paths)
+    sources = judgeable(found, labels)
+    if unheard := len(found) - len(sources):
+        console.print(
+            f"{unheard} of {len(found)} recordings have one channel and no labels: left out, nobody"
+            " knows who spoke next (docs/labels.md)",
+            style="dim",
+        )
     with workers(cluster) as executor:
         calls = judged_calls(hear(console, loaded, sources, caller), labels)
-        for note in (*left, *calls.notes):
+        for note in calls.notes:
             console.print(note, style="dim")
         calls.must_have_turns()
         plan = SweepPlan(
@@ -106,6 +113,7 @@ def sweep(
             max_cutoffs=budget,
             max_speculations=loaded.speculation_max,
             broken=tuple(calls.broken),
+            unheard=unheard,
         )
         with Progress(console=console, transient=True) as progress:
             task = progress.add_task("sweeping", total=None)

@@ -96,8 +96,15 @@ def test_what_is_early_is_a_cutoff_once_the_reply_is_out_and_harmless_before() -
     out, held = (swept(calls, 300, gate_ms=gate_ms)[0] for gate_ms in (0, 700 + NOTICED_MS + 1))
     assert (out.early_rate, out.cutoff_rate, out.reopened_rate) == (1, 1, 0)
     assert (held.early_rate, held.cutoff_rate, held.reopened_rate) == (1, 0.5, 0.5)
+    assert (out.cut_holds_rate, held.cut_holds_rate) == (1, 0.5)
     assert (out.total_p50, held.total_p50) == (300, 700 + NOTICED_MS + 1)
     assert out.delay_p50 == held.delay_p50 == 300
+
+
+def test_a_reply_that_sounds_in_the_very_millisecond_a_voice_is_noticed_is_a_cutoff() -> None:
+    calls = [spoken_call("1", [[700]])]
+    gates_ms = [700 + NOTICED_MS + after_ms for after_ms in (-1, 0, 1)]
+    assert [swept(calls, 300, gate_ms=gate_ms)[0].cutoff_rate for gate_ms in gates_ms] == [1, 1, 0]
 
 
 def test_a_cut_hold_is_counted_among_holds_and_its_turn_among_turns() -> None:

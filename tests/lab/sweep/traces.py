@@ -98,8 +98,9 @@ def _spoken(draw: st.DrawFn) -> on.Event:
 
 
 @st.composite
-def calls(draw: st.DrawFn) -> JudgedCall:
-    """One to three turns of one to three pauses, unjudged gaps among them."""
+def calls(draw: st.DrawFn, tick_ms: int = 1) -> JudgedCall:
+    """One to three turns of one to three pauses, unjudged gaps among them. All times are whole
+    ticks: a long one makes things happen at the same time, as they do where frames have one."""
     steps: list[TraceStep] = []
     turns: list[TrueTurn] = []
     now_ms = 0
@@ -107,28 +108,28 @@ def calls(draw: st.DrawFn) -> JudgedCall:
     def say(event: on.Event) -> None:
         steps.append(TraceStep(at_ms=now_ms, event=event))
 
+    def ms(low: int, high: int) -> int:
+        return tick_ms * draw(st.integers(low, high // tick_ms))
+
     for _ in range(draw(st.integers(1, 3))):
         pauses: list[TruePause] = []
         first = len(steps)
         parts = draw(st.integers(1, 3))
         for part in range(parts):
-            now_ms += draw(st.integers(1, 500))
+            now_ms += ms(1, 500)
             began = len(steps)
-            say(on.SpeechStarted(now_ms - draw(st.integers(0, 1))))
+            say(on.SpeechStarted(now_ms - ms(0, 1)))
             for _ in range(draw(st.integers(0, 2))):
-                now_ms += draw(st.integers(0, 300))
+                now_ms += ms(0, 300)
                 say(_spoken(draw))
-            now_ms += draw(st.integers(1, 400))
+            now_ms += ms(1, 400)
             stop = len(steps)
-            say(
-                on.SpeechStopped(
-                    now_ms - draw(st.integers(0, min(90, now_ms - steps[began].at_ms)))
-                )
-            )
+            say(on.SpeechStopped(now_ms - ms(0, min(90, now_ms - steps[began].at_ms))))
             last = part == parts - 1
             judged = last or draw(st.booleans())
             for _ in range(draw(st.integers(0, 4))):
-                now_ms += draw(st.one_of(st.integers(0, 120), st.integers(0, 6000)))
+                soon = draw(st.booleans())
+                now_ms += ms(0, 120 if soon else 6000)
                 say(_spoken(draw))
             if judged:
                 resume = None if last else len(steps)

@@ -79,8 +79,6 @@ class PauseTable:
     """Index into the patiences."""
     node_at: Column = field(default_factory=lambda: _EMPTY)
     """When the next final or hint comes; NEVER where none does."""
-    node_hint: Column = field(default_factory=lambda: _EMPTY)
-    """1: it is a hint."""
     node_owed: Column = field(default_factory=lambda: _EMPTY)
     """1: the turn ended without the final it was owed."""
     node_corrects: Column = field(default_factory=lambda: _EMPTY)
@@ -224,7 +222,6 @@ class _Writer:
         self._put(
             "node",
             at=late[0].at_ms if late else NEVER,
-            hint=bool(late) and isinstance(late[0].event, on.EndpointHint),
             owed=over.owed,
             corrects=False,
             open=node,

@@ -137,13 +137,16 @@ class SweepResult(msgspec.Struct, frozen=True, kw_only=True):
     held_out: list[HeldOut]
     """One per call, when there is more than one."""
     in_sequence: list[InSequence]
-    """A check: candidate, baseline and brief, run whole."""
+    """A check: recommendation (else candidate) and brief, run whole. Not a silence timer alone:
+    the machine takes back what it can."""
     latency: str
     """What the replies were assumed to take, in words."""
     env: str | None
     """The recommendation (else the candidate) as an ``.env`` snippet."""
     left_out: dict[str, int]
     """Speech that was not judged, by why."""
+    unheard: int
+    """Recordings that were not listened to: one channel, and no labels."""
     broken: list[str]
     """One line per recording that could not be used."""
 

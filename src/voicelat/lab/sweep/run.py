@@ -63,6 +63,8 @@ class SweepPlan:
     max_speculations: int = 3
     broken: tuple[str, ...] = ()
     """One line per recording that could not be used, for the result."""
+    unheard: int = 0
+    """Recordings that were not worth listening to, for the result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +233,7 @@ class _Verdict:
             latency=self._plan.latency.says,
             env=None if shown is None else env_snippet(self._settings[shown]),
             left_out=dict(left_out),
+            unheard=self._plan.unheard,
             broken=list(self._plan.broken),
         )
 

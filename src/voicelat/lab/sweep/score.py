@@ -93,12 +93,11 @@ def score(
         scores.cutoff[for_holds] |= cutoff
         scores.cut_holds[for_holds] += cutoff
         scores.reopened[for_holds] |= early & ~cutoff
-        missed = ~found.over[~hold]
-        scores.delay[for_shifts] = np.where(missed, NEVER, found.end[~hold])
-        scores.total[for_shifts] = np.where(missed, NEVER, found.sent[~hold])
-        scores.clipped[for_shifts] = found.clipped[~hold] & ~missed
+        scores.delay[for_shifts] = found.end[~hold]
+        scores.total[for_shifts] = found.sent[~hold]
+        scores.clipped[for_shifts] = found.clipped[~hold]
         scores.timeout[for_shifts] = found.timeout[~hold]
-        scores.missed[for_shifts] = missed
+        scores.missed[for_shifts] = ~found.over[~hold]
     return scores
 
 
@@ -183,13 +182,12 @@ class _Block:
         ends = undecided & (end <= next_)
         if not ends.any():
             return
-        debounced = ~final & (stable <= end)
         noise = ends & ~words & (self._voiced[at] < settings.min_utt)
         self._undecided[at] &= ~ends
         ends &= ~noise
         self.over[at] |= ends
         self.end[at] = np.where(ends, end, self.end[at])
-        self.timeout[at] |= ends & ~final & ~debounced
+        self.timeout[at] |= ends & ~final & (stable > end)
         begun = self._begun[at]
         fresh = ends & words & (begun == NEVER)
         self.calls[at] += fresh
@@ -230,17 +228,16 @@ class _Block:
         ready = np.broadcast_to(self._ready, self.over.shape).ravel()[where]
         gates = np.broadcast_to(self._settings.speak_gate, self.over.shape).ravel()[where]
         gate, have = self._gate.ravel()[where], self._have.ravel()[where]
-        ended = self.end.ravel()[where]
-        end, calls = ended.copy(), self.calls.ravel()[where]
+        end, calls = self.end.ravel()[where], self.calls.ravel()[where]
         clipped = table.node_clipped[node]
         live = np.flatnonzero(table.node_at[node] < NEVER)
         while len(live):
             here = node[live]
             at = table.node_at[here]
             shut = at < gate[live]
-            owed = (table.node_owed[here] == 1) & (at < ended[live] + EXPIRES_MS)
+            owed = (table.node_owed[here] == 1) & (at < end[live] + EXPIRES_MS)
             silent = at < np.maximum(gate[live], have[live])
-            counts = shut | owed | silent | (table.node_hint[here] == 1)
+            counts = shut | owed | silent
             corrects = shut & (table.node_corrects[here] == 1)
             fixed = live[corrects]
             end[fixed] = at[corrects]

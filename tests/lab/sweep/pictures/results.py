@@ -193,6 +193,7 @@ def made_up(
         holds=int(np.isfinite(pauses.holds).sum()),
         truth="derived",
         labelled=0,
+        unheard=0,
         max_cutoffs=budget,
         settings=settings,
         pareto=pareto,
