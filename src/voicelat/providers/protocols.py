@@ -18,6 +18,7 @@ __all__ = [
     "SpeechToText",
     "SttStream",
     "TextToSpeech",
+    "Transcriber",
     "Transcript",
 ]
 
@@ -69,6 +70,22 @@ class SpeechToText(Protocol):
 
     async def open(self, language: str) -> SttStream:
         """Start one call's stream. ``language`` is a BCP-47 tag (``en-US``, ``he-IL``)."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class Transcriber(Protocol):
+    """Ears for a whole utterance at once, where the live recogniser brought no text."""
+
+    name: str
+
+    async def warm(self) -> None: ...
+
+    async def transcribe(self, audio: bytes, language: str) -> Transcript:
+        """The text of mu-law ``audio``, final; "" when there are no words in it.
+
+        Raises `ProviderError`. Cancelling it cancels the request."""
         ...
 
     async def aclose(self) -> None: ...
