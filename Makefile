@@ -43,7 +43,7 @@ docs: env ## write the generated pages of docs/ again
 
 lock: $(BIN)/uv ## resolve pyproject.toml into the three locks (ARGS=--upgrade for newer versions)
 	@$(LOCK) $(ARGS) --all-extras --group dev --output-file requirements.lock
-	@$(LOCK) --extra openai --extra redis --group dev --constraints requirements.lock \
+	@$(LOCK) --extra openai --extra google --extra redis --group dev --constraints requirements.lock \
 		--output-file requirements-core.lock
 	@$(filter-out pyproject.toml,$(LOCK)) $(ARGS) --group bootstrap --output-file bootstrap.lock
 

@@ -119,9 +119,45 @@ def test_openai_without_a_key_says_so() -> None:
 
 
 @pytest.mark.parametrize("role", ["stt", "tts"])
-def test_openai_is_no_ear_and_no_voice_yet(role: str) -> None:
-    with pytest.raises(UsageError, match=role):
-        _MAKERS[role]("openai", ProviderOptions(openai_api_key="a-key"))
+def test_openai_hears_and_speaks(role: str) -> None:
+    options = ProviderOptions(
+        openai_api_key="a-key", openai_stt_model="it-1", openai_tts_model="it-1"
+    )
+    assert _MAKERS[role]("openai", options).name == "openai:it-1"
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("google", "google:v1:latest_long"),
+        ("google:v1", "google:v1:latest_long"),
+        ("google:v2", "google:v2:latest_long"),
+    ],
+)
+def test_google_hears_in_both_versions(name: str, made: str) -> None:
+    pytest.importorskip("google.cloud.speech")
+    assert registry.speech_to_text(name, _OPTIONS).name == made
+
+
+def test_google_gets_its_options() -> None:
+    pytest.importorskip("google.cloud.texttospeech")
+    options = ProviderOptions(
+        google_stt_model="chirp_2",
+        google_location="us-central1",
+        google_tts_voice="he-IL-Wavenet-A",
+        google_tts_endpoint="127.0.0.1:1",
+    )
+    assert registry.speech_to_text("google:v2", options).name == "google:v2:chirp_2"
+    assert registry.text_to_speech("google", options).name == "google:he-IL-Wavenet-A"
+
+
+@pytest.mark.parametrize("role", ["stt", "tts"])
+def test_google_without_its_package_names_the_extra(
+    role: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("voicelat.providers.google_channel.find_spec", lambda _: None)
+    with pytest.raises(MissingExtra, match=r"pip install 'voicelat\[google\]'"):
+        _MAKERS[role]("google", _OPTIONS)
 
 
 def test_the_local_responder_is_the_scripted_receptionist() -> None:

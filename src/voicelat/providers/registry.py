@@ -1,7 +1,7 @@
 """Providers by name, wherever one can be chosen.
 
-``local``, ``openai`` and ``simulated:PROFILE`` are ours; ``package.module:Class`` is yours, and
-is called without arguments.
+``local``, ``openai``, ``google``, ``google:v2`` and ``simulated:PROFILE`` are ours;
+``package.module:Class`` is yours, and is called without arguments.
 """
 
 from __future__ import annotations
@@ -41,6 +41,13 @@ _METHODS: Final[dict[Role, tuple[str, ...]]] = {
 }
 
 
+_NAMES: Final[dict[Role, str]] = {
+    "stt": "local, openai, google, google:v2",
+    "llm": "local, openai",
+    "tts": "local, openai, google",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderOptions:
     """What providers may need to know. None: the provider's own default."""
@@ -52,6 +59,18 @@ class ProviderOptions:
     openai_api_key: str | None = None
     openai_base_url: str | None = None
     openai_model: str | None = None
+    openai_stt_model: str | None = None
+    openai_tts_model: str | None = None
+    openai_tts_voice: str | None = None
+    google_credentials: str | None = None
+    """A key file. None: Google's default credentials."""
+    google_project: str | None = None
+    google_location: str = "global"
+    """Of speech to text, version 2."""
+    google_stt_model: str | None = None
+    google_stt_endpoint: str | None = None
+    google_tts_voice: str | None = None
+    google_tts_endpoint: str | None = None
     instructions: str | None = None
     """The system prompt of a language model."""
     seed: int = 0
@@ -67,6 +86,12 @@ def speech_to_text(name: str, options: ProviderOptions = _DEFAULTS) -> SpeechToT
         from voicelat.providers.local.stt import MoonshineStt
 
         return MoonshineStt()
+    if name == "openai":
+        from voicelat.providers.openai_stt import OpenAiStt
+
+        return OpenAiStt(options.openai_stt_model, options.openai_api_key, options.openai_base_url)
+    if name in ("google", "google:v1", "google:v2"):
+        return _google_stt("v2" if name.endswith("v2") else "v1", options)
     if profile := _simulated(name):
         from voicelat.providers import simulated
 
@@ -104,6 +129,26 @@ def text_to_speech(name: str, options: ProviderOptions = _DEFAULTS) -> TextToSpe
         from voicelat.providers.local.tts import PiperTts
 
         return PiperTts(options.tts_rate, options.tts_pitch)
+    if name == "openai":
+        from voicelat.providers.openai_tts import OpenAiTts
+
+        return OpenAiTts(
+            options.openai_tts_model,
+            options.openai_tts_voice,
+            options.openai_api_key,
+            options.openai_base_url,
+            speed=options.tts_rate,
+        )
+    if name == "google":
+        from voicelat.providers.google_tts import GoogleTts
+
+        return GoogleTts(
+            options.google_tts_voice,
+            options.tts_rate,
+            options.tts_pitch,
+            endpoint=options.google_tts_endpoint,
+            credentials_file=options.google_credentials,
+        )
     if profile := _simulated(name):
         from voicelat.providers import simulated
 
@@ -133,6 +178,19 @@ def turn_model(name: str) -> TurnModel | None:
     return made
 
 
+def _google_stt(api: Literal["v1", "v2"], options: ProviderOptions) -> SpeechToText:
+    from voicelat.providers.google_stt import GoogleStt
+
+    return GoogleStt(
+        api,
+        options.google_stt_model,
+        endpoint=options.google_stt_endpoint,
+        credentials_file=options.google_credentials,
+        project=options.google_project,
+        location=options.google_location,
+    )
+
+
 def _simulated(name: str) -> str | None:
     kind, _, profile = name.partition(":")
     return (profile or "google-openai-google") if kind == "simulated" else None
@@ -142,7 +200,7 @@ def _imported(role: Role, name: str) -> Any:
     """``package.module:Class``, made without arguments."""
     if not _IMPORTABLE.fullmatch(name):
         raise UsageError(
-            f"no {role} provider {name!r}: use local, openai (llm), simulated:PROFILE "
+            f"no {role} provider {name!r}: use {_NAMES[role]}, simulated:PROFILE "
             "or package.module:Class"
         )
     here = f"{role} provider {name!r}"

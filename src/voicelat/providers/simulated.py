@@ -194,6 +194,14 @@ class SimulatedSttStream:
     def finalize(self) -> None:
         """Simulated ears cannot be hurried: the final comes when it comes."""
 
+    def close_segment(self) -> None:
+        """The final for what was heard so far comes now, if anything was; then nothing more."""
+        if self._voiced_ms:
+            if self._pending_final is not None:
+                self._pending_final.cancel()
+            self._finish()
+        self._out.put_nowait(None)
+
     def _finish(self) -> None:
         self._pending_final = None
         for handle in self._due:

@@ -21,6 +21,7 @@ Text = Annotated[str, _shape("text")]
 Path = Annotated[str, _shape("a path")]
 Secret = Annotated[str, _shape("text", secret=True)]
 Address = Annotated[str, _shape("a host name or address", r"^[^\s/]+$")]
+Endpoint = Annotated[str, _shape("host or host:port", r"^[^\s/]+$")]
 Url = Annotated[str, _shape("a URL with http:// or https://", r"^https?://[^\s/]\S*$")]
 RedisUrl = Annotated[
     str,
@@ -111,9 +112,33 @@ class Values(Struct, frozen=True, kw_only=True):
     turn_model: Annotated[Provider, _is("An end-of-turn model: none, smart-turn or your own.")] = (
         "none"
     )
-    openai_api_key: Annotated[Secret | None, _is("Key for the OpenAI-compatible model.")] = None
+    openai_api_key: Annotated[Secret | None, _is("Key for OpenAI or a compatible server.")] = None
     openai_base_url: Annotated[Url | None, _is("Where it is. None: at OpenAI.")] = None
-    openai_model: Annotated[Text | None, _is("Its name.")] = None
+    openai_model: Annotated[Text | None, _is("Its language model.")] = None
+    openai_stt_model: Annotated[Text | None, _is("Its model that hears.")] = None
+    openai_tts_model: Annotated[Text | None, _is("Its model that speaks.")] = None
+    openai_tts_voice: Annotated[Text | None, _is("Its voice.")] = None
+    google_application_credentials: Annotated[
+        Path | None, _is("Key file of a Google service account. None: Google's defaults.")
+    ] = None
+    google_cloud_project: Annotated[
+        Text | None, _is("Project of Google's speech v2. None: that of the credentials.")
+    ] = None
+    google_speech_location: Annotated[
+        Address, _is("Region of Google's speech v2, such as us-central1 for Chirp models.")
+    ] = "global"
+    google_speech_model: Annotated[
+        Text | None, _is("Google's model that hears. None: latest_long.")
+    ] = None
+    google_speech_endpoint: Annotated[
+        Endpoint | None, _is("Where it is. None: at Google. On loopback: no key, no encryption.")
+    ] = None
+    google_tts_voice: Annotated[
+        Text | None, _is("Google's voice, with or without language. None: Chirp3-HD-Aoede.")
+    ] = None
+    google_tts_endpoint: Annotated[
+        Endpoint | None, _is("Where it is. None: at Google. On loopback: no key, no encryption.")
+    ] = None
 
     # Phrases made before calls need them.
     tts_phrases: Annotated[

@@ -38,6 +38,16 @@ def provider_options(settings: Settings) -> ProviderOptions:
         openai_api_key=settings.openai_api_key,
         openai_base_url=settings.openai_base_url,
         openai_model=settings.openai_model,
+        openai_stt_model=settings.openai_stt_model,
+        openai_tts_model=settings.openai_tts_model,
+        openai_tts_voice=settings.openai_tts_voice,
+        google_credentials=settings.google_application_credentials,
+        google_project=settings.google_cloud_project,
+        google_location=settings.google_speech_location,
+        google_stt_model=settings.google_speech_model,
+        google_stt_endpoint=settings.google_speech_endpoint,
+        google_tts_voice=settings.google_tts_voice,
+        google_tts_endpoint=settings.google_tts_endpoint,
     )
 
 
