@@ -35,9 +35,9 @@ OFF: Final[dict[str, dict[str, str]]] = {
     "acting on stable partials": {"STT_PARTIAL_DEBOUNCE_MS": "2000", "STT_TIMEOUT_MS": "3000"},
     "speculation": {"SPECULATE": "0"},
     "clause by clause": {"REPLY_BY_CLAUSE": "0"},
-    "streaming speech": {"GOOGLE_TTS_STREAMING": "0"},
+    "streaming speech": {"GOOGLE_TTS_STREAMING": "off"},
     "hedging": {"LLM_HEDGE": "0"},
-    "forced finals": {"STT_FORCE_FINAL": "0"},
+    "the phrase cache": {"TTS_PREWARM": "0"},
 }
 TARGETS: Final = {"everything on": (1000, 1500)}
 
@@ -73,7 +73,7 @@ async def measured(settings: dict[str, str], turns: int, callers: int) -> Summar
                 providers={**STACK, "VAD": "silero"},
                 out=Path(folder) / "out",
             )
-            result = await run_demo(plan)
+            result = await run_demo(plan, on_note=lambda _: None, on_turn=lambda _: None)
     return result.report.summary
 
 

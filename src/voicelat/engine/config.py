@@ -41,6 +41,8 @@ class EngineConfig:
     max_reply_words: int | None = 24
     """Of each turn's reply: asked of the model, and enforced between clauses (`ClauseSplitter`).
     None: no limit."""
+    by_clause: bool = True
+    """Speak each clause as soon as it is written. False: the reply when it is whole."""
     first_clause_words: int | None = 12
     """The voice gets so many words of a first clause that has no end by then: about 4 s of
     speech, time enough to write the rest. None: it waits for the end."""

@@ -112,6 +112,8 @@ class ReplyTask:
         """Read the model and cut its text into clauses, None behind the last."""
         splitter = ClauseSplitter(prompt.max_words, self._config.first_clause_words)
         started = False
+        whole: list[str] = []
+        hand_over = clauses.put_nowait if self._config.by_clause else whole.append
         first_ms, stall_ms = self._config.llm_first_token_ms, self._config.llm_stall_ms
         name = self._stack.llm.name
         self._model.expect(first_ms, f"{name}: no text in {first_ms} ms")
@@ -128,13 +130,15 @@ class ReplyTask:
                         self._post(on.ReplyTextStarted(self.turn, self.attempt))
                         started = True
                     for clause in splitter.push(text):
-                        clauses.put_nowait(clause)
+                        hand_over(clause)
                     if splitter.full:
                         self._model.stop()
+                        _give_whole(whole, clauses)
                         clauses.put_nowait(None)
                         return
             for clause in splitter.flush():
-                clauses.put_nowait(clause)
+                hand_over(clause)
+            _give_whole(whole, clauses)
         finally:
             self._model.stop()
             clauses.put_nowait(None)
@@ -209,3 +213,9 @@ class ReplyTask:
         for watch in (self._model, self._voice, self._whole):
             watch.stop()
         self._task.remove_done_callback(self._ended)
+
+
+def _give_whole(held: list[str], clauses: asyncio.Queue[str | None]) -> None:
+    """The clauses that were held back, as one."""
+    if held:
+        clauses.put_nowait(" ".join(held))

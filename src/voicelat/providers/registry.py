@@ -15,7 +15,12 @@ from typing import Any, Final, Literal
 
 from voicelat.audio.vad import EnergyVad, VoiceDetector
 from voicelat.errors import UsageError
-from voicelat.providers.protocols import LanguageModel, SpeechToText, TextToSpeech
+from voicelat.providers.protocols import (
+    LanguageModel,
+    SpeechToText,
+    TextToSpeech,
+    Transcriber,
+)
 from voicelat.providers.turn_model import TurnModel
 
 __all__ = [
@@ -25,10 +30,11 @@ __all__ = [
     "language_model",
     "speech_to_text",
     "text_to_speech",
+    "transcriber",
     "turn_model",
 ]
 
-Role = Literal["stt", "llm", "tts", "turn"]
+Role = Literal["stt", "llm", "tts", "turn", "fallback"]
 
 _IMPORTABLE: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
@@ -38,6 +44,7 @@ _METHODS: Final[dict[Role, tuple[str, ...]]] = {
     "llm": ("warm", "reply", "aclose"),
     "tts": ("warm", "speak", "aclose"),
     "turn": ("warm", "probability"),
+    "fallback": ("warm", "transcribe", "aclose"),
 }
 
 
@@ -45,6 +52,8 @@ _NAMES: Final[dict[Role, str]] = {
     "stt": "local, openai, google, google:v2",
     "llm": "local, openai",
     "tts": "local, openai, google",
+    "turn": "none, smart-turn",
+    "fallback": "none, openai",
 }
 
 
@@ -59,6 +68,8 @@ class ProviderOptions:
     openai_api_key: str | None = None
     openai_base_url: str | None = None
     openai_model: str | None = None
+    openai_api: Literal["chat", "responses"] = "chat"
+    openai_file_stt_model: str | None = None
     openai_stt_model: str | None = None
     openai_tts_model: str | None = None
     openai_tts_voice: str | None = None
@@ -71,6 +82,8 @@ class ProviderOptions:
     google_stt_endpoint: str | None = None
     google_tts_voice: str | None = None
     google_tts_endpoint: str | None = None
+    google_tts_streaming: bool | None = None
+    """None: where the voice streams."""
     instructions: str | None = None
     """The system prompt of a language model."""
     seed: int = 0
@@ -110,10 +123,11 @@ def language_model(name: str, options: ProviderOptions = _DEFAULTS) -> LanguageM
         from voicelat.providers.openai_llm import OpenAiLlm
 
         return OpenAiLlm(
-            model=options.openai_model or "gpt-4.1-mini",
-            api_key=options.openai_api_key,
-            base_url=options.openai_base_url,
-            instructions=options.instructions,
+            options.openai_model,
+            options.openai_api_key,
+            options.openai_base_url,
+            options.instructions,
+            api=options.openai_api,
         )
     if profile := _simulated(name):
         from voicelat.providers import simulated
@@ -147,6 +161,7 @@ def text_to_speech(name: str, options: ProviderOptions = _DEFAULTS) -> TextToSpe
             options.tts_rate,
             options.tts_pitch,
             endpoint=options.google_tts_endpoint,
+            streaming=options.google_tts_streaming,
             credentials_file=options.google_credentials,
         )
     if profile := _simulated(name):
@@ -175,6 +190,27 @@ def turn_model(name: str) -> TurnModel | None:
 
         return SmartTurn()
     made: TurnModel = _imported("turn", name)
+    return made
+
+
+def transcriber(name: str, options: ProviderOptions = _DEFAULTS) -> Transcriber | None:
+    """Who listens again to a turn without text, by name; ``none`` is nobody.
+
+    Raises UsageError, MissingExtra.
+    """
+    if name == "none":
+        return None
+    if name == "openai":
+        from voicelat.providers.openai_file_stt import OpenAiFileStt
+
+        return OpenAiFileStt(
+            options.openai_file_stt_model, options.openai_api_key, options.openai_base_url
+        )
+    if profile := _simulated(name):
+        from voicelat.providers import simulated
+
+        return simulated.SimulatedTranscriber(simulated.profile(profile), options.seed)
+    made: Transcriber = _imported("fallback", name)
     return made
 
 

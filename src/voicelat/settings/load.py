@@ -35,6 +35,9 @@ _CHANGE_A_TURN: Final = (
     "SPEAK_GATE_MS",
     "SPECULATE",
     "SPECULATION_MAX",
+    "REPLY_BY_CLAUSE",
+    "LLM_HEDGE",
+    "GOOGLE_TTS_STREAMING",
     "EOU_POLICY",
     "EOU_CONTEXT",
     "EOU_TUNE",
@@ -139,6 +142,7 @@ class Settings(Values, frozen=True, kw_only=True):
             greeting=self.greeting or "",
             send_lead_ms=self.send_lead_ms,
             max_reply_words=self.ai_max_words_first_reply,
+            by_clause=self.reply_by_clause,
             start_timeout_ms=self.start_timeout_ms,
         )
 

@@ -112,9 +112,24 @@ class Values(Struct, frozen=True, kw_only=True):
     turn_model: Annotated[Provider, _is("An end-of-turn model: none, smart-turn or your own.")] = (
         "none"
     )
+    fallback_provider: Annotated[
+        Provider, _is("Hears a turn without text again, beside the call: none, openai or your own.")
+    ] = "none"
+    llm_hedge: Annotated[
+        bool, _is("Ask a hosted model a second time when its first word is late.")
+    ] = True
+    reply_by_clause: Annotated[
+        bool, _is("Speak a reply clause by clause while it is written; 0: when it is whole.")
+    ] = True
     openai_api_key: Annotated[Secret | None, _is("Key for OpenAI or a compatible server.")] = None
     openai_base_url: Annotated[Url | None, _is("Where it is. None: at OpenAI.")] = None
     openai_model: Annotated[Text | None, _is("Its language model.")] = None
+    openai_api: Annotated[
+        Literal["chat", "responses"], _is("Its API: chat completions, or Responses.")
+    ] = "chat"
+    openai_file_stt_model: Annotated[
+        Text | None, _is("Its model that hears whole utterances, for the fallback.")
+    ] = None
     openai_stt_model: Annotated[Text | None, _is("Its model that hears.")] = None
     openai_tts_model: Annotated[Text | None, _is("Its model that speaks.")] = None
     openai_tts_voice: Annotated[Text | None, _is("Its voice.")] = None
@@ -136,6 +151,9 @@ class Values(Struct, frozen=True, kw_only=True):
     google_tts_voice: Annotated[
         Text | None, _is("Google's voice, with or without language. None: Chirp3-HD-Aoede.")
     ] = None
+    google_tts_streaming: Annotated[
+        Literal["auto", "on", "off"], _is("Streaming speech: where the voice has it, or as said.")
+    ] = "auto"
     google_tts_endpoint: Annotated[
         Endpoint | None, _is("Where it is. None: at Google. On loopback: no key, no encryption.")
     ] = None

@@ -13,13 +13,14 @@ from functools import partial
 from pathlib import Path
 
 from voicelat.engine.cache_tiers import MB, DiskTier, Tier, Tiers
+from voicelat.engine.hedge import HedgedLlm
 from voicelat.engine.logs import show_frames, start_async_logs
 from voicelat.engine.phrases import stock_phrases
 from voicelat.engine.prewarm import PrewarmConfig
 from voicelat.engine.stack import Stack
 from voicelat.engine.tts_cache import TtsCache
 from voicelat.providers import registry
-from voicelat.providers.protocols import TextToSpeech
+from voicelat.providers.protocols import LanguageModel, TextToSpeech
 from voicelat.providers.registry import ProviderOptions
 from voicelat.serve.app import TwilioServer
 from voicelat.serve.config import ServeConfig
@@ -38,6 +39,8 @@ def provider_options(settings: Settings) -> ProviderOptions:
         openai_api_key=settings.openai_api_key,
         openai_base_url=settings.openai_base_url,
         openai_model=settings.openai_model,
+        openai_api=settings.openai_api,
+        openai_file_stt_model=settings.openai_file_stt_model,
         openai_stt_model=settings.openai_stt_model,
         openai_tts_model=settings.openai_tts_model,
         openai_tts_voice=settings.openai_tts_voice,
@@ -48,6 +51,9 @@ def provider_options(settings: Settings) -> ProviderOptions:
         google_stt_endpoint=settings.google_speech_endpoint,
         google_tts_voice=settings.google_tts_voice,
         google_tts_endpoint=settings.google_tts_endpoint,
+        google_tts_streaming={"auto": None, "on": True, "off": False}[
+            settings.google_tts_streaming
+        ],
     )
 
 
@@ -61,14 +67,21 @@ def stack(settings: Settings) -> Stack:
     tts = registry.text_to_speech(settings.tts_provider, options)
     return Stack(
         registry.speech_to_text(settings.stt_provider, options),
-        registry.language_model(settings.llm_provider, options),
+        _hedged(settings, registry.language_model(settings.llm_provider, options)),
         tts,
         detector=registry.detector(settings.vad),
         turn_model=registry.turn_model(settings.turn_model),
+        transcriber=registry.transcriber(settings.fallback_provider, options),
         phrases=_phrases(settings, tts),
         prewarm=_prewarm(settings),
         language=settings.speech_language,
     )
+
+
+def _hedged(settings: Settings, model: LanguageModel) -> LanguageModel:
+    """A model in the network has a tail that a second request cuts; one that runs here has none."""
+    here = settings.llm_provider.split(":")[0] in ("local", "simulated")
+    return HedgedLlm(model) if settings.llm_hedge and not here else model
 
 
 def _phrases(settings: Settings, tts: TextToSpeech) -> TtsCache:
@@ -134,8 +147,9 @@ def logs(settings: Settings) -> Iterator[None]:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     if settings.log_level == "INFO" and not settings.debug:
-        # Two lines of it per connection would drown our one.
-        logging.getLogger("uvicorn").setLevel(logging.WARNING)
+        # Two lines of it per connection, and one per request, would drown ours.
+        for name in ("uvicorn", "httpx2"):
+            logging.getLogger(name).setLevel(logging.WARNING)
     show_frames(settings.debug)
     queue = start_async_logs(settings.async_log_queue, settings.log_flush_ms)
     try:
