@@ -739,3 +739,23 @@ def test_a_call_can_end_at_any_moment_and_leaves_nothing_behind(who: str, moment
         assert talk.tape.closed
 
     check()
+
+
+@virtual_time
+async def test_the_first_audio_of_an_opener_and_of_the_content_are_two_instants() -> None:
+    engine = EngineConfig(opener="Let me see.")
+    async with _talking(Words(0.5, "At nine."), engine=engine) as talk:
+        await talk.stack.phrases.prewarm([engine.opener])
+        await talk.say("when do you open")
+        await asyncio.sleep(2)
+        talk.echo_marks()
+        await asyncio.sleep(0.1)
+        (record,) = talk.records
+    sent, content = record.stamps.first_audio_sent, record.stamps.first_content_sent
+    assert sent is not None
+    assert content is not None
+    assert record.TOTAL_LATENCY_MS == 160
+    assert content - sent >= 300, "the opener, then what the model wrote"
+    assert 160 + content - sent == record.FIRST_CONTENT_MS
+    assert record.reply == "Let me see. At nine."
+    assert record.cache == "hit"

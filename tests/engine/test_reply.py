@@ -141,7 +141,7 @@ async def test_a_stock_phrase_asks_no_model() -> None:
     await asyncio.sleep(1)
     assert task.filler
     assert events[-1] == on.SpeechReady(1, 2, cached=True)
-    assert task.take() == Part(audio=tone(100))
+    assert task.take() == Part(audio=tone(100), filler=True)
 
 
 @virtual_time
@@ -505,3 +505,63 @@ def test_a_reply_cancelled_at_any_moment_says_and_posts_nothing_more(
         assert (reply.words.open, reply.voice.open) == (0, 0)
 
     check()
+
+
+@virtual_time
+async def test_a_whole_reply_is_one_clause_where_clauses_are_not_wanted() -> None:
+    reply = _Reply("Sure, I ", 0.3, "can. ", "When?", config=EngineConfig(by_clause=False))
+    parts = await reply.parts()
+    assert reply.clauses == ["Sure, I can. When?"]
+    assert reply.at_ms[on.SpeechRequested] == 300
+    assert parts[-1].done
+
+
+def _opening(*script: str | Step) -> _Reply:
+    return _Reply(*script, config=EngineConfig(opener="Let me see."), shut=True)
+
+
+@virtual_time
+async def test_an_opener_in_hand_is_said_while_the_reply_is_not() -> None:
+    reply = _opening(0.4, "At nine.")
+    await reply.stack.phrases.prewarm(["Let me see."])
+    reply.task.open = True
+    first, named = reply.task.take(), reply.task.take()
+    assert first == Part(audio=tone(300), filler=True)
+    assert named == Part(clause="Let me see.")
+    assert reply.task.take() is None
+    assert reply.events == [
+        on.SpeechRequested(3, 7),
+        on.SpeechReady(3, 7, cached=True),
+    ]
+    rest = await reply.parts()
+    assert [part.filler for part in rest if part.audio] == [False] * 2
+    assert rest[-1] == Part(done=True, clause="Let me see. At nine.")
+
+
+@virtual_time
+async def test_no_opener_is_said_before_a_reply_that_is_in_hand() -> None:
+    reply = _opening("At nine.")
+    await reply.stack.phrases.prewarm(["Let me see."])
+    await asyncio.sleep(1)
+    reply.task.open = True
+    assert [part.clause for part in await reply.parts()][-1] == "At nine."
+
+
+@virtual_time
+async def test_an_opener_that_is_not_in_hand_is_not_waited_for() -> None:
+    reply = _opening(0.4, "At nine.")
+    reply.task.open = True
+    assert reply.task.take() is None
+    assert reply.events == []
+    assert [part.clause for part in await reply.parts()][-1] == "At nine."
+
+
+@virtual_time
+async def test_a_reply_that_fails_behind_its_opener_ends_as_one_that_was_heard() -> None:
+    reply = _opening(0.4, _LOST)
+    await reply.stack.phrases.prewarm(["Let me see."])
+    reply.task.open = True
+    assert reply.task.take() is not None
+    parts = await reply.parts()
+    assert parts[-1].failure == "words: lost"
+    assert not any(isinstance(event, on.ReplyFailed) for event in reply.events)

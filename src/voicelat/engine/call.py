@@ -321,9 +321,10 @@ class Call:
     def _play_part(self, reply: ReplyTask, part: Part) -> None:
         turn, attempt = reply.turn, reply.attempt
         if part.audio:
-            on_audible = None if reply.announced else self._announcer(reply)
+            known = part.filler in reply.announced
+            on_audible = None if known else self._announcer(reply, part.filler)
             if self.playout.queue(part.audio, on_audible):
-                reply.announced = True
+                reply.announced.add(part.filler)
         if part.failure is not None or part.done:
             self.playout.flush()
             reply.over = True
@@ -334,8 +335,8 @@ class Call:
         else:
             self.post(on.AudioQueued(turn, attempt, duration_ms(part.audio), part.clause))
 
-    def _announcer(self, reply: ReplyTask) -> Callable[[], None]:
-        return lambda: self.post(on.AudioSent(reply.turn, reply.attempt, reply.filler))
+    def _announcer(self, reply: ReplyTask, filler: bool) -> Callable[[], None]:
+        return lambda: self.post(on.AudioSent(reply.turn, reply.attempt, filler))
 
     def _close_turn(self, record: TurnRecord) -> None:
         self.turns += 1

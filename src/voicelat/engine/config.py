@@ -41,6 +41,9 @@ class EngineConfig:
     max_reply_words: int | None = 24
     """Of each turn's reply: asked of the model, and enforced between clauses (`ClauseSplitter`).
     None: no limit."""
+    opener: str = ""
+    """Said from the cache when the gate opens and the reply is not in hand yet ("Let me see.").
+    Empty: nothing. It is no content: FIRST_CONTENT_MS goes on counting."""
     by_clause: bool = True
     """Speak each clause as soon as it is written. False: the reply when it is whole."""
     first_clause_words: int | None = 12

@@ -31,6 +31,8 @@ class Part(NamedTuple):
     clause: str = ""
     done: bool = False
     failure: str | None = None
+    filler: bool = False
+    """No content: an opener, or a stock phrase."""
 
 
 class ReplyTask:
@@ -58,8 +60,8 @@ class ReplyTask:
         self.filler = isinstance(source, str)
         self.open = False
         """The gate: whether parts may be taken."""
-        self.announced = False
-        """Whether a frame that will announce the first audible audio is queued."""
+        self.announced: set[bool] = set()
+        """Whether a frame that will announce the first audible filler, or content, is queued."""
         self.over = False
         """Whether nothing more will come of it: its last part was taken, or it failed unheard."""
         self._stack = stack
@@ -69,6 +71,8 @@ class ReplyTask:
         self._parts: deque[Part] = deque()
         self._said: list[str] = []
         self._audible = False
+        self._opened: bool | None = None
+        """Whether it began with the opener. None: it has not begun."""
         self._settled = False
         """Whether its last part is decided: whoever still works on it works for nobody."""
         self._config = config or EngineConfig()
@@ -79,6 +83,8 @@ class ReplyTask:
 
     def take(self) -> Part | None:
         """The next part, None while the gate is shut or nothing is ready."""
+        if self.open and self._opened is None:
+            self._opened = self._open_with_phrase()
         return self._parts.popleft() if self.open and self._parts else None
 
     def cancel(self) -> asyncio.Task[None]:
@@ -88,6 +94,23 @@ class ReplyTask:
         self._let_go()
         self._task.cancel()
         return self._task
+
+    def _open_with_phrase(self) -> bool:
+        """Say the opener, if it is in hand and the reply is not."""
+        phrase = self._config.opener
+        if not phrase or self.filler or self._settled or self._audible:
+            return False
+        audio = self._stack.phrases.lookup(phrase)
+        start = None if audio is None else first_audible(audio)
+        if audio is None or start is None:
+            return False
+        if not self._said:
+            self._post(on.SpeechRequested(self.turn, self.attempt))
+        self._said.insert(0, phrase)
+        self._post(on.SpeechReady(self.turn, self.attempt, cached=True))
+        sound = audio[max(0, start - _LEAD_IN_BYTES) :]
+        self._parts.extendleft((Part(clause=phrase), Part(audio=sound, filler=True)))
+        return True
 
     async def _make(self) -> None:
         limit_ms = self._config.whole_reply_ms
@@ -169,7 +192,7 @@ class ReplyTask:
             self._audible = True
             audio = audio[max(0, start - _LEAD_IN_BYTES) :]
             self._post(on.SpeechReady(self.turn, self.attempt, cached))
-        self._add(Part(audio=audio))
+        self._add(Part(audio=audio, filler=self.filler))
 
     def _add(self, *parts: Part) -> None:
         if not self._settled:
@@ -195,7 +218,7 @@ class ReplyTask:
             return
         if failure is None:
             self._add(Part(done=True, clause=" ".join(self._said)))
-        elif self._audible:
+        elif self._audible or self._opened:
             self._add(*self._apology(), Part(failure=failure))
         else:
             self.over = True

@@ -93,7 +93,8 @@ class TurnLoop:
     def phrases(self) -> tuple[str, ...]:
         """The stock phrases of this loop, for `Stack.warm`."""
         engine = self._engine
-        return engine.greeting, engine.repeat_phrase, engine.apology_phrase
+        stock = (engine.greeting, engine.repeat_phrase, engine.apology_phrase)
+        return (*stock, engine.opener) if engine.opener else stock
 
     async def run(self, transport: Transport) -> CallSummary:
         """Serve one socket until it ends. Cancelling it ends the call and records its turn."""

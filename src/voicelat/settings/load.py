@@ -36,6 +36,7 @@ _CHANGE_A_TURN: Final = (
     "SPECULATE",
     "SPECULATION_MAX",
     "REPLY_BY_CLAUSE",
+    "REPLY_OPENER",
     "LLM_HEDGE",
     "GOOGLE_TTS_STREAMING",
     "EOU_POLICY",
@@ -143,6 +144,7 @@ class Settings(Values, frozen=True, kw_only=True):
             send_lead_ms=self.send_lead_ms,
             max_reply_words=self.ai_max_words_first_reply,
             by_clause=self.reply_by_clause,
+            opener=self.reply_opener or "",
             start_timeout_ms=self.start_timeout_ms,
         )
 

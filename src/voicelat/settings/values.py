@@ -118,6 +118,9 @@ class Values(Struct, frozen=True, kw_only=True):
     llm_hedge: Annotated[
         bool, _is("Ask a hosted model a second time when its first word is late.")
     ] = True
+    reply_opener: Annotated[
+        Text | None, _is("Said from the cache while the reply is not ready. None: nothing.")
+    ] = None
     reply_by_clause: Annotated[
         bool, _is("Speak a reply clause by clause while it is written; 0: when it is whole.")
     ] = True
