@@ -47,7 +47,7 @@ async def until_final(stream: SttStream) -> list[Transcript]:
 
 @pytest.mark.parametrize("api", ["v1", "v2"])
 async def test_googles_ears_tell_a_word_per_burst_and_a_final(api: str) -> None:
-    async with GoogleDouble(INSTANT).run() as google:
+    async with GoogleDouble(profile("stand-in")).run() as google:
         ears = GoogleStt(api, endpoint=google.endpoint)  # type: ignore[arg-type]
         await ears.warm()
         stream = await ears.open("en-US")
@@ -61,7 +61,7 @@ async def test_googles_ears_tell_a_word_per_burst_and_a_final(api: str) -> None:
         finally:
             await stream.aclose()
             await ears.aclose()
-    assert heard[-1].text == "one moment please"
+    assert heard[-1].text == "one moment", "a word per 400 ms of voice, and bursts have gaps"
     assert heard[-1].confidence == pytest.approx(0.9)
     lengths = [len(partial.text) for partial in heard]
     assert all(before <= after for before, after in pairwise(lengths)), "words are only added"
