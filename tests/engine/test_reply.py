@@ -554,7 +554,6 @@ async def test_an_opener_that_is_not_in_hand_is_not_waited_for() -> None:
     assert reply.task.take() is None
     assert reply.events == []
     assert [part.clause for part in await reply.parts()][-1] == "At nine."
-    assert [part.clause for part in await reply.parts()][-1] == "At nine."
 
 
 @virtual_time
