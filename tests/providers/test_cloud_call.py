@@ -12,6 +12,7 @@ from voicelat.audio.mulaw import silence
 from voicelat.caller import Say, Script, WaitForReply
 from voicelat.loadtest.line import place_call
 from voicelat.metrics.turnsfile import read_turns
+from voicelat.providers.openai_llm import DEFAULT_MODEL
 
 pytest.importorskip("google.cloud.speech")
 pytest.importorskip("google.cloud.texttospeech")
@@ -48,7 +49,7 @@ async def test_a_call_on_the_usual_stack_is_answered_and_measured(
     assert record.TOTAL_LATENCY_MS is not None
     assert record.providers == {
         "stt": f"google:{'v2' if ears.endswith('v2') else 'v1'}:latest_long",
-        "llm": "openai:gpt-4.1-mini",
+        "llm": f"openai:{DEFAULT_MODEL}",
         "tts": "google:Chirp3-HD-Aoede",
     }
     assert google.texts[-1] == "Good morning."

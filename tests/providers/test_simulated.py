@@ -52,7 +52,8 @@ def _stages(name: str) -> dict[str, Latency]:
 
 
 def test_the_shipped_profiles_are_known_by_name() -> None:
-    assert set(PROFILES) == {"google-openai-google", "deepgram-openai-cartesia", "instant"}
+    known = {"google-openai-google", "deepgram-openai-cartesia", "stand-in", "instant"}
+    assert set(PROFILES) == known
     assert all(profile(name).name == name for name in PROFILES)
 
 
