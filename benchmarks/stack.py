@@ -6,7 +6,10 @@ against them in a process of its own; simulated callers talk to it over real Web
 everything off, as such a bot usually is, then with everything on, then with one technique off at a
 time: what P50 and P95 lose is its contribution. 95 % intervals by resampling calls.
 
-    python benchmarks/stack.py [--turns 400] [--callers 20] [--only NAME,...] [--json]
+With ``--stand-in`` the services take what those took that voice frameworks were compared on (the
+profile stand-in; nothing hangs), with a hangover of 200 ms and no gate: without and with an opener.
+
+    python benchmarks/stack.py [--stand-in] [--turns 400] [--callers 20] [--only NAME,...] [--json]
 """
 
 from __future__ import annotations
@@ -17,16 +20,16 @@ import json
 import sys
 import tempfile
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from voicelat.demo import DemoPlan, run_demo
-from voicelat.metrics.summary import Summary
+from voicelat.metrics.summary import CallerNumbers, Summary
 
-PROFILE: Final = "google-openai-google"
-HANG: Final = 0.05
+USUAL: Final = ("--profile", "google-openai-google", "--hang", "0.05")
+STAND_IN: Final = ("--profile", "stand-in")
 TURNS_A_CALL: Final = 5
 STACK: Final = {"STT_PROVIDER": "google", "LLM_PROVIDER": "openai", "TTS_PROVIDER": "google"}
 
@@ -39,32 +42,44 @@ OFF: Final[dict[str, dict[str, str]]] = {
     "hedging": {"LLM_HEDGE": "0"},
     "the phrase cache": {"TTS_PREWARM": "0"},
 }
-TARGETS: Final = {"everything on": (1000, 1500)}
+NO_GATE: Final = {"VAD_HANGOVER_MS": "200", "SPEAK_GATE_MS": "0"}
+STAND_IN_ROWS: Final = {
+    "stand-in services": NO_GATE,
+    "stand-in services, opener": {**NO_GATE, "REPLY_OPENER": "Let me see."},
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--stand-in", action="store_true")
     parser.add_argument("--turns", type=int, default=400)
     parser.add_argument("--callers", type=int, default=20)
     parser.add_argument("--only", help="names of rows, with commas")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    rows = {"everything off": {k: v for one in OFF.values() for k, v in one.items()}}
+    rows: dict[str, Mapping[str, str]] = {
+        "everything off": {k: v for one in OFF.values() for k, v in one.items()}
+    }
     rows["everything on"] = {}
     rows |= {f"without {name}": settings for name, settings in OFF.items()}
+    services: Sequence[str] = USUAL
+    if options.stand_in:
+        rows, services = dict(STAND_IN_ROWS), STAND_IN
     if options.only:
         rows = {name: rows[name] for name in options.only.split(",")}
     found: dict[str, Summary] = {}
     for name, settings in rows.items():
-        found[name] = asyncio.run(measured(settings, options.turns, options.callers))
+        found[name] = asyncio.run(measured(settings, services, options.turns, options.callers))
         print(line(name, found[name]), file=sys.stderr if options.json else sys.stdout, flush=True)
     if options.json:
         print(json.dumps({name: told(summary) for name, summary in found.items()}))
 
 
-async def measured(settings: dict[str, str], turns: int, callers: int) -> Summary:
+async def measured(
+    settings: Mapping[str, str], services: Sequence[str], turns: int, callers: int
+) -> Summary:
     """One row: doubles, server and callers of its own."""
-    async with doubles() as there:
+    async with doubles(services) as there:
         with tempfile.TemporaryDirectory() as folder:
             plan = DemoPlan(
                 calls=-(-turns // TURNS_A_CALL),
@@ -78,10 +93,10 @@ async def measured(settings: dict[str, str], turns: int, callers: int) -> Summar
 
 
 @asynccontextmanager
-async def doubles() -> AsyncIterator[dict[str, str]]:
+async def doubles(services: Sequence[str]) -> AsyncIterator[dict[str, str]]:
     """The services, in a process of their own; yields the settings that point to them."""
-    command = [sys.executable, "-m", "voicelat.doubles", "--profile", PROFILE]
-    process = await asyncio.create_subprocess_exec(*command, "--hang", str(HANG), stdout=PIPE)
+    command = [sys.executable, "-m", "voicelat.doubles", *services]
+    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE)
     assert process.stdout is not None
     try:
         yield json.loads(await process.stdout.readline())
@@ -91,20 +106,22 @@ async def doubles() -> AsyncIterator[dict[str, str]]:
 
 
 def line(name: str, summary: Summary) -> str:
-    total = summary.numbers["TOTAL_LATENCY_MS"]
-    content = summary.numbers["FIRST_CONTENT_MS"]
-    ends = total.ci95
-    interval = f"{ends.p50} {ends.p95}" if ends is not None else "-"
+    """One row for people."""
+    row = told(summary)
+    ends = row["ci95"] or {"p50": "-", "p95": "-"}
     return (
-        f"{name:36} n {total.n:4}  total P50 {total.p50} P95 {total.p95} {interval}"
-        f"  content {content.p50}/{content.p95}  cutoffs {summary.cutoffs} clipped"
-        f" {summary.clipped} censored {summary.censored}"
-        f"  model calls {summary.model_calls_per_turn}"
+        f"{name:34} n {row['n']}: total P50 {row['p50']} {ends['p50']},"
+        f" P95 {row['p95']} {ends['p95']},"
+        f" content {row['content_p50']} / {row['content_p95']},"
+        f" heard {row['heard_p50']} / {row['heard_p95']};"
+        f" cutoffs {row['cutoffs']}, clipped {row['clipped']}, no answer {row['censored']},"
+        f" model calls {row['model_calls_per_turn']}"
     )
 
 
 def told(summary: Summary) -> dict[str, Any]:
     total, content = summary.numbers["TOTAL_LATENCY_MS"], summary.numbers["FIRST_CONTENT_MS"]
+    heard = summary.caller.v2v_ms if isinstance(summary.caller, CallerNumbers) else None
     ends = total.ci95
     return {
         "n": total.n,
@@ -113,6 +130,8 @@ def told(summary: Summary) -> dict[str, Any]:
         "ci95": None if ends is None else {"p50": ends.p50, "p95": ends.p95},
         "content_p50": content.p50,
         "content_p95": content.p95,
+        "heard_p50": heard.p50 if heard else None,
+        "heard_p95": heard.p95 if heard else None,
         "cutoffs": summary.cutoffs,
         "clipped": summary.clipped,
         "censored": summary.censored,
