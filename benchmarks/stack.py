@@ -33,7 +33,13 @@ STAND_IN: Final = ("--profile", "stand-in")
 TURNS_A_CALL: Final = 5
 STACK: Final = {"STT_PROVIDER": "google", "LLM_PROVIDER": "openai", "TTS_PROVIDER": "google"}
 
-ALL_ON: Final = {"SPEAK_GATE_MS": "500", "OPENAI_MODEL": "double", "VAD": "silero"}
+ALL_ON: Final = {
+    "SPEAK_GATE_MS": "500",
+    "OPENAI_MODEL": "double",
+    "VAD": "silero",
+    # How the double always begins, as one would configure what one's own model begins with.
+    "TTS_PHRASES": "Certainly,",
+}
 OFF: Final[dict[str, dict[str, str]]] = {
     "acting on stable partials": {"STT_PARTIAL_DEBOUNCE_MS": "2000", "STT_TIMEOUT_MS": "3000"},
     "speculation": {"SPECULATE": "0"},
