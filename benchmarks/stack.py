@@ -50,8 +50,9 @@ OFF: Final[dict[str, dict[str, str]]] = {
 }
 NO_GATE: Final = {"VAD_HANGOVER_MS": "200", "SPEAK_GATE_MS": "0"}
 STAND_IN_ROWS: Final = {
+    "stand-in services without phrases": {**NO_GATE, "TTS_PREWARM": "0"},
     "stand-in services": NO_GATE,
-    "stand-in services, opener": {**NO_GATE, "REPLY_OPENER": "Let me see."},
+    "stand-in services with an opener": {**NO_GATE, "REPLY_OPENER": "Let me see."},
 }
 
 
@@ -72,7 +73,8 @@ def main() -> None:
     if options.stand_in:
         rows, services = dict(STAND_IN_ROWS), STAND_IN
     if options.only:
-        rows = {name: rows[name] for name in options.only.split(",")}
+        wanted = options.only.split(",")
+        rows = {name: settings for name, settings in rows.items() if name in wanted}
     found: dict[str, Summary] = {}
     for name, settings in rows.items():
         found[name] = asyncio.run(measured(settings, services, options.turns, options.callers))
