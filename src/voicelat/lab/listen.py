@@ -12,11 +12,10 @@ import asyncio
 import hashlib
 import multiprocessing
 import os
-import signal
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from functools import cache as once_a_process
@@ -30,6 +29,7 @@ from voicelat.errors import InvalidFile, ProviderError, UsageError
 from voicelat.lab.hearing import Ears, EarsPlan, listen
 from voicelat.lab.pace import paced_runner
 from voicelat.lab.recordings import Channels, Source, channels, read_trace, voice_spans
+from voicelat.lab.workers import process_pool
 from voicelat.metrics.record import SCHEMA
 from voicelat.providers import registry
 from voicelat.turn.trace import Listening, Trace, encode_line
@@ -358,13 +358,7 @@ async def _in_real_time(todo: dict[int, _Job], ears: Ears, done: _OnDone) -> Non
 
 def _in_processes(todo: dict[int, _Job], processes: int, done: _OnDone) -> None:
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(
-        processes,
-        # A fork of a process that has threads may hang.
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_IGN),  # Ctrl-C is for the one that collects
-    )
+    pool = process_pool(processes)
     try:
         futures = {pool.submit(_in_this_process, job): number for number, job in todo.items()}
         for future in as_completed(futures):

@@ -28,7 +28,16 @@ from voicelat.errors import InvalidFile, UsageError
 from voicelat.turn import events as on
 from voicelat.turn.trace import Listening, Trace, TraceStep
 
-__all__ = ["Channels", "Source", "caller_side", "channels", "find", "read_trace", "voice_spans"]
+__all__ = [
+    "CALLER_SIDE",
+    "Channels",
+    "Source",
+    "caller_side",
+    "channels",
+    "find",
+    "read_trace",
+    "voice_spans",
+]
 
 _WAV: Final = ".wav"
 _TRACE: Final = ".trace.jsonl"
@@ -334,15 +343,16 @@ def _silent_share(mulaw: bytes) -> float:
 
 # -- live traces ------------------------------------------------------------------------------
 
-_CALLERS: Final = (
+CALLER_SIDE: Final = (
     on.SpeechStarted,
     on.SpeechStopped,
     on.Partial,
     on.Final,
     on.EndpointHint,
     on.Dtmf,
-    on.StreamStopped,
 )
+"""What a recording can tell of a caller while the call lasts. Everything else in a trace is about
+replies, or its end."""
 
 
 def caller_side(trace: Trace, listening: Listening | None = None) -> Trace:
@@ -354,7 +364,7 @@ def caller_side(trace: Trace, listening: Listening | None = None) -> Trace:
     steps = [
         TraceStep(at_ms=step.at_ms, event=step.event)
         for step in trace.steps
-        if isinstance(step.event, _CALLERS)
+        if isinstance(step.event, (*CALLER_SIDE, on.StreamStopped))
     ]
     header = trace.header
     if listening is not None:

@@ -8,11 +8,8 @@ belong to the recorded settings.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +22,7 @@ from voicelat.lab.difference import first_difference, told
 from voicelat.lab.latency import ReplyLatency
 from voicelat.lab.recordings import Source, read_trace
 from voicelat.lab.simulate import simulate
+from voicelat.lab.workers import process_pool
 from voicelat.metrics.record import CallInfo, TurnRecord
 from voicelat.metrics.summary import summarise
 from voicelat.metrics.targets import DEFAULT_TARGETS, Gate, Target
@@ -345,13 +343,7 @@ def _all(
     if wanted <= 1:
         yield from map(one, calls)
         return
-    pool = ProcessPoolExecutor(
-        wanted,
-        # Forking a process that has threads (progress, providers) may hang.
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_IGN),  # Ctrl-C is for the one that collects
-    )
+    pool = process_pool(wanted)
     try:
         yield from pool.map(one, calls, chunksize=-(-len(calls) // (4 * wanted)))
     finally:

@@ -14,6 +14,7 @@ from itertools import count
 from typing import Final
 
 from voicelat.lab.latency import Reply, ReplyLatency
+from voicelat.lab.recordings import CALLER_SIDE
 from voicelat.metrics.record import CallInfo, TurnRecord
 from voicelat.turn import effects as do
 from voicelat.turn import events as on
@@ -22,17 +23,7 @@ from voicelat.turn.endpointing import EndpointPolicy
 from voicelat.turn.machine import TurnMachine
 from voicelat.turn.trace import Trace, TraceStep
 
-__all__ = ["CALLER_SIDE", "REPLY_MS", "Simulation", "simulate"]
-
-CALLER_SIDE: Final = (
-    on.SpeechStarted,
-    on.SpeechStopped,
-    on.Partial,
-    on.Final,
-    on.EndpointHint,
-    on.Dtmf,
-)
-"""What a recording can tell of a caller. Everything else in a trace is about replies."""
+__all__ = ["REPLY_MS", "Simulation", "simulate"]
 
 REPLY_MS: Final = 1500
 """How long a simulated reply sounds: one short sentence."""

@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 
 from voicelat.errors import ConnectError, MissingExtra, UsageError
 
-__all__ = ["workers"]
+__all__ = ["process_pool", "workers"]
 
 _CONNECT_S: Final = 10
 
@@ -35,12 +35,20 @@ def workers(cluster: str | None = None) -> Iterator[Executor]:
         yield executor
 
 
+def process_pool(count: int) -> ProcessPoolExecutor:
+    """``count`` processes of this machine. Whoever makes it shuts it down."""
+    return ProcessPoolExecutor(
+        count,
+        # Not forked: a lock that a thread of ours holds would be held for ever in the child.
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),  # Ctrl-C is for the one that collects
+    )
+
+
 @contextmanager
 def _processes() -> Iterator[Executor]:
-    # Not forked: a lock that a thread of ours holds would be held for ever in the child.
-    context = multiprocessing.get_context("spawn")
-    count = os.cpu_count() or 1
-    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_ignore_ctrl_c)
+    pool = process_pool(os.cpu_count() or 1)
     try:
         yield pool
     except BrokenProcessPool:
@@ -71,8 +79,3 @@ def _cluster(address: str) -> Iterator[Executor]:
         except KilledWorker:
             why = "its workers were killed, one after the other, perhaps for want of memory"
             raise ConnectError(f"--cluster {address}: {why}") from None
-
-
-def _ignore_ctrl_c() -> None:
-    """The parent gets it too, and decides."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
