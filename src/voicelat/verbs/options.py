@@ -156,7 +156,8 @@ def load_settings(sets: list[str] | None, options: dict[str, str] | None = None)
 def new_console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
-    return Console(markup=False, highlight=False, stderr=stderr)
+    # A path that is broken in two cannot be found again: long lines are the terminal's to wrap.
+    return Console(markup=False, highlight=False, soft_wrap=True, stderr=stderr)
 
 
 def print_json(what: Any, indent: int | None = 2) -> None:
