@@ -21,6 +21,7 @@ import typer
 from voicelat.cli import app
 from voicelat.lab import replay
 from voicelat.lab.sweep import result
+from voicelat.loadtest import scenario
 from voicelat.metrics import diagnosis, record, summary, targets
 from voicelat.providers.simulated import PROFILES, Latency
 from voicelat.settings import SETTINGS
@@ -141,6 +142,19 @@ def fields_part(*classes: type) -> str:
     return "\n".join(rows)
 
 
+def knobs_part(cls: type) -> str:
+    """The knobs of a scenario's table, with their defaults."""
+    rows = [_row("knob", "default", "meaning"), "|---|---|---|"]
+    body = ast.parse(inspect.getsource(cls)).body[0]
+    assert isinstance(body, ast.ClassDef)
+    for node, behind in zip(body.body[1:], body.body[2:], strict=False):
+        if isinstance(node, ast.AnnAssign) and node.value is not None:
+            note = ast.get_docstring(ast.Module([behind], [])) or ""
+            default = ast.unparse(node.value).replace("(", "[").replace(")", "]")
+            rows.append(_row(f"`{ast.unparse(node.target)}`", f"`{default}`", note))
+    return "\n".join(rows)
+
+
 def code_part(path: Path) -> str:
     """A file of code, whole."""
     return f"```python\n{path.read_text(encoding='utf-8').strip()}\n```"
@@ -155,6 +169,11 @@ PARTS: dict[Path, dict[str, Callable[[], str]]] = {
     HERE / "records.md": {
         "record": lambda: fields_part(record.CallInfo, record.TurnRecord),
         "stamps": lambda: fields_part(record.Stamps),
+    },
+    HERE / "scenario.md": {
+        "talk": lambda: knobs_part(scenario.Talk),
+        "line": lambda: knobs_part(scenario.Line),
+        "patience": lambda: knobs_part(scenario.Patience),
     },
     HERE / "json.md": {
         "report": lambda: fields_part(summary.Summary),

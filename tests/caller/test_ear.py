@@ -18,8 +18,8 @@ class Listener:
         for at in range(first, last, 20):
             self.ear.hear(at * 8, min(at + 20, last) * 8)
 
-    def report(self) -> Heard:
-        self.ear.close()
+    def report(self, now: int = 10_000) -> Heard:
+        self.ear.close(now * 8)
         return self.ear.heard[-1]
 
 
@@ -27,7 +27,9 @@ def test_voice_to_voice_runs_from_the_last_word_to_the_first() -> None:
     caller = Listener()
     caller.ask(100, 1000)
     caller.hear(1730, 2500)
-    assert caller.report() == Heard(question=1, text="q", said_end_ms=1000, v2v_ms=730)
+    assert caller.report() == Heard(
+        question=1, text="q", said_start_ms=100, said_end_ms=1000, reply_start_ms=1730, v2v_ms=730
+    )
 
 
 def test_a_question_nobody_answers_is_censored() -> None:
@@ -106,7 +108,7 @@ def test_the_greeting_is_no_answer_to_a_question() -> None:
     caller.hear(350, 800)
     assert caller.ear.first_voice == 350 * 8
     assert caller.ear.reply == 350 * 8
-    caller.ear.close()
+    caller.ear.close(10_000 * 8)
     assert caller.ear.heard == []
 
 
@@ -118,3 +120,26 @@ def test_speech_nobody_can_hear_measures_nothing() -> None:
     assert heard.said_end_ms is None
     assert heard.v2v_ms is None
     assert not heard.censored
+
+
+def test_a_question_without_a_reply_says_how_long_its_caller_listened() -> None:
+    caller = Listener()
+    caller.ask(100, 1000)
+    heard = caller.report(4000)
+    assert (heard.censored, heard.in_vain_ms) == (True, 3000)
+
+
+def test_a_question_cut_short_was_owed_no_reply() -> None:
+    caller = Listener()
+    caller.ask(100, 1000)
+    heard = caller.report(600)
+    assert (heard.censored, heard.in_vain_ms) == (True, None)
+
+
+def test_the_reply_says_when_it_began_and_ended() -> None:
+    caller = Listener()
+    caller.ask(100, 1000)
+    caller.hear(1730, 2500)
+    caller.ear.settle(3100 * 8)
+    heard = caller.report()
+    assert (heard.reply_start_ms, heard.reply_end_ms) == (1730, 2500)

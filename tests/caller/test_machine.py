@@ -285,7 +285,15 @@ def test_voice_to_voice_is_exact() -> None:
     wire = Wire([Silence(100), Say(question, "how much?"), WaitForReply()], agent)
     result = wire.run()
     assert result.heard == (
-        Heard(question=1, text="how much?", said_end_ms=940, v2v_ms=200 + 300 + 48),
+        Heard(
+            question=1,
+            text="how much?",
+            said_start_ms=140,
+            said_end_ms=940,
+            reply_start_ms=1488,
+            reply_end_ms=1988,
+            v2v_ms=200 + 300 + 48,
+        ),
     )
     # 500 ms of reply, then 600 ms of patience, up to the next whole frame.
     assert result.duration_ms == 2600

@@ -110,10 +110,10 @@ def test_a_row_that_was_interrupted_is_marked_so(tmp_path: Path) -> None:
 
 
 def test_a_row_of_stamps_alone_gets_its_numbers(tmp_path: Path) -> None:
-    path = write(tmp_path, b'{"stamps": {"speech_end": 100.2, "first_audio_sent": 1300}}\n')
-    (turn,) = read_turns([path]).records
+    row = b'{"stamps": {"speech_end": 100.2, "turn_end": 300, "first_audio_sent": 1300}}\n'
+    (turn,) = read_turns([write(tmp_path, row)]).records
     assert turn.TOTAL_LATENCY_MS == 1200
-    assert turn.residual_ms == 1200
+    assert (turn.legs, turn.residual_ms) == ({"endpointing": 200}, 1000)
 
 
 def test_numbers_that_a_row_states_are_not_computed_again(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from voicelat.caller.call import (
     Output,
     Tick,
     Violation,
+    lateness_p99,
 )
 from voicelat.caller.ear import Heard
 from voicelat.caller.machine import Caller
@@ -53,4 +54,5 @@ __all__ = [
     "Tick",
     "Violation",
     "WaitForReply",
+    "lateness_p99",
 ]

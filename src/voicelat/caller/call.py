@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+from collections.abc import Iterable
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -20,6 +23,7 @@ __all__ = [
     "Output",
     "Tick",
     "Violation",
+    "lateness_p99",
 ]
 
 TRUSTED_LATENESS_MS: Final = 10
@@ -42,6 +46,10 @@ class CallSetup(Struct, frozen=True, kw_only=True):
     tracks: tuple[str, ...] = ("inbound",)
     """With "outbound" too, each message of the caller's is followed by a silent one of that
     track, as a two-track fork sends."""
+    arrivals: tuple[int | None, ...] = ()
+    """How many ms behind its time each of the caller's packets reaches Twilio, None: never;
+    repeated in turn. Empty: all on time. A lost packet leaves a gap in the timestamps; a late one
+    holds up those behind it, as a WebSocket keeps its order."""
     noise: bytes = b""
     """A mu-law loop heard wherever the caller does not speak; b"" is digital silence."""
 
@@ -84,16 +92,38 @@ class CallResult(Struct, frozen=True, kw_only=True):
     """Every time the buffer ran dry inside a reply: how long."""
     violations: dict[Violation, int] = {}
     frames_sent: int = 0
+    frames_lost: int = 0
+    """Packets that ``arrivals`` had never reach Twilio."""
     media_received: int = 0
     """Media messages, of any size."""
     bytes_received: int = 0
     """Of audio."""
     marks_echoed: int = 0
     clears: int = 0
-    lateness_p99_ms: int | None = None
-    """How late the caller was woken for its own frames, at P99."""
+    ahead_ms: int = 0
+    """The most audio that ever lay ahead of what was being played."""
+    lateness_ms: dict[int, int] = {}
+    """How late the caller was woken for its own frames, in ms -> how many frames."""
+
+    @property
+    def lateness_p99_ms(self) -> int | None:
+        """At P99; None before the first frame."""
+        return lateness_p99([self])
 
     @property
     def trusted(self) -> bool:
         """Whether this caller kept time well enough for its numbers to mean anything."""
         return self.lateness_p99_ms is not None and self.lateness_p99_ms <= TRUSTED_LATENESS_MS
+
+
+def lateness_p99(calls: Iterable[CallResult]) -> int | None:
+    """The P99 of `CallResult.lateness_ms` over all frames of some calls; None without any."""
+    frames: Counter[int] = Counter()
+    for call in calls:
+        frames.update(call.lateness_ms)
+    rank = math.ceil(frames.total() * 0.99)
+    for ms in sorted(frames):
+        rank -= frames[ms]
+        if rank <= 0:
+            return ms
+    return None

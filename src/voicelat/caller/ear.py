@@ -27,9 +27,14 @@ class Heard(Struct, frozen=True, kw_only=True):
     question: int
     """Counts from 1."""
     text: str = ""
+    said_start_ms: int | None = None
+    """When the first audible sample of the question was said, from the start of the stream."""
     said_end_ms: int | None = None
-    """When the last audible sample of the question was said, from the start of the stream.
-    None when nothing of it could be heard."""
+    """When its last one was. Both None when nothing of it could be heard."""
+    reply_start_ms: int | None = None
+    """When the first audible sample of the reply was played. None when it is censored."""
+    reply_end_ms: int | None = None
+    """When its last one was. None also when the caller went on before it was over."""
     v2v_ms: int | None = None
     """Voice to voice: last audible sample said -> first audible sample of the reply played.
     None when it is censored, or when the reply began before the question was over."""
@@ -40,6 +45,9 @@ class Heard(Struct, frozen=True, kw_only=True):
     """The agent began to speak before the question was over."""
     censored: bool = False
     """No reply was heard before the caller went on, gave up or the call ended."""
+    in_vain_ms: int | None = None
+    """Of a censored question: how long the caller then listened, from its last audible sample.
+    None also when the call ended before the question was over: then no reply was owed."""
 
 
 @dataclass(slots=True)
@@ -50,6 +58,7 @@ class _Question:
     """None: nothing was asked (the greeting, keys pressed), so nothing is reported."""
     text: str = ""
     reply: int | None = None
+    reply_last: int | None = None
     barge_stop: int | None = None
     talked_over: bool = False
 
@@ -66,6 +75,8 @@ class _Question:
         elif start == self.reply and self.end is not None and start < self.end:
             # The agent answered a pause. If it thought better of it, the reply is yet to come.
             self.reply = None if cleared or last <= self.end else start
+        if start == self.reply:
+            self.reply_last = last
 
     @property
     def v2v(self) -> int | None:
@@ -103,13 +114,13 @@ class Ear:
 
     def ask(self, text: str, first: int, end: int | None) -> None:
         """A question begins; ``first`` and ``end`` are its audible bounds. Closes the last."""
-        self.close()
+        self.close(first)
         self._asked += 1
         self._question = _Question(first, end, self._asked, text)
 
     def expect(self, now: int) -> None:
         """Listen for a reply to something that is not speech. Closes the last question."""
-        self.close()
+        self.close(now)
         self._question = _Question(first=now, end=now)
 
     def hear(self, first: int, last: int) -> None:
@@ -137,20 +148,27 @@ class Ear:
         self._end_stretch(cleared=False)
         self.expect(now)
 
-    def close(self) -> None:
+    def close(self, now: int) -> None:
         """Close the open question, if there is one, and report it in `heard`."""
         asked = self._question
         if asked.number is None:
             return
+        in_vain = None
+        if asked.reply is None and asked.end is not None and asked.end <= now:
+            in_vain = now - asked.end
         self.heard.append(
             Heard(
                 question=asked.number,
                 text=asked.text,
+                said_start_ms=None if asked.end is None else whole_ms(asked.first),
                 said_end_ms=whole_ms(asked.end),
+                reply_start_ms=whole_ms(asked.reply),
+                reply_end_ms=whole_ms(asked.reply_last),
                 v2v_ms=whole_ms(asked.v2v),
                 barge_stop_ms=whole_ms(asked.barge_stop),
                 talked_over=asked.talked_over,
                 censored=asked.reply is None,
+                in_vain_ms=whole_ms(in_vain),
             )
         )
         asked.number = None

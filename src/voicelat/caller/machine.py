@@ -8,10 +8,9 @@ what is overdue, in order, and is counted against the caller's own measurements.
 
 from __future__ import annotations
 
-import math
-from collections import Counter
+from collections import Counter, deque
 from enum import Enum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from voicelat.audio.mulaw import BYTES_PER_MS
 from voicelat.caller.call import (
@@ -60,6 +59,14 @@ class _State(Enum):
     DONE = "done"
 
 
+class _Packet(NamedTuple):
+    """A frame on its way to Twilio."""
+
+    due: int
+    audio: bytes
+    begin_ms: int
+
+
 class Caller:
     """One scripted call. Raises `UsageError` for a script or a setup that cannot be done."""
 
@@ -81,8 +88,12 @@ class Caller:
         self._sequence = 0
         self._said = 0
         self._frames = 0
+        self._under_way: deque[_Packet] = deque()
+        self._chunk = 0
+        self._lost = 0
+        self._ahead = 0
         self._pacing: list[int] = []
-        self._lateness_ms: list[int] = []
+        self._lateness_ms: Counter[int] = Counter()
         self._counts: Counter[Literal["media", "bytes", "marks", "clears"]] = Counter()
         self._violations: Counter[Violation] = Counter()
         self._out: list[Output] = []
@@ -131,7 +142,6 @@ class Caller:
     def result(self) -> CallResult:
         """What was measured so far; complete once `done`."""
         end_ms = self._zero_ms if self._now_ms is None else self._now_ms
-        lateness = sorted(self._lateness_ms)
         return CallResult(
             stream_sid=self.setup.stream_sid,
             call_sid=self.setup.call_sid,
@@ -141,24 +151,33 @@ class Caller:
             greeting_ms=whole_ms(self._ear.first_voice),
             pacing_ms=tuple(self._pacing),
             violations=dict(self._violations),
-            frames_sent=self._frames,
+            frames_sent=self._chunk,
+            frames_lost=self._lost,
             media_received=self._counts["media"],
             bytes_received=self._counts["bytes"],
             marks_echoed=self._counts["marks"],
             clears=self._counts["clears"],
-            lateness_p99_ms=lateness[math.ceil(len(lateness) * 0.99) - 1] if lateness else None,
+            ahead_ms=self._ahead // BYTES_PER_MS,
+            lateness_ms=dict(self._lateness_ms),
         )
 
     # Time
 
     def _next_due(self) -> int:
-        frame, mark = self._said + self._frame_size(), self._playout.next_mark
-        return frame if mark is None else min(frame, mark)
+        due = self._said + self._frame_size()
+        mark = self._playout.next_mark
+        if mark is not None and mark < due:
+            due = mark
+        if self._under_way and self._under_way[0].due < due:
+            due = self._under_way[0].due
+        return due
 
     def _run_to(self, now: int) -> None:
         """Do what fell due since the last time, each at its own instant."""
         while self._state is _State.ON_CALL and (due := self._next_due()) <= now:
             self._listen(due)
+            while self._under_way and self._under_way[0].due <= due:
+                self._deliver(self._under_way.popleft())
             if due == self._said + self._frame_size():
                 self._send_frame(now)
                 self._follow_script(due)
@@ -199,6 +218,7 @@ class Caller:
             if dry_ms > 0 and self._ear.talking:
                 self._pacing.append(dry_ms)
             self._playout.append(message.payload, now)
+            self._ahead = max(self._ahead, self._playout.end - now)
         elif isinstance(message, OutMark):
             self._playout.mark(message.name, now)
         else:
@@ -235,16 +255,30 @@ class Caller:
         audio = self._mouth.take(size)
         self._said += size
         self._frames += 1
-        self._lateness_ms.append(now // BYTES_PER_MS - _ceil_ms(self._said))
+        self._lateness_ms[now // BYTES_PER_MS - _ceil_ms(self._said)] += 1
+        arrivals = self.setup.arrivals
+        late_ms = arrivals[(self._frames - 1) % len(arrivals)] if arrivals else 0
+        if late_ms is None:
+            self._lost += 1
+            return
+        packet = _Packet(self._said + late_ms * BYTES_PER_MS, audio, begin_ms)
+        if self._under_way or late_ms:
+            held_up = self._under_way[-1].due if self._under_way else 0
+            self._under_way.append(packet._replace(due=max(packet.due, held_up)))
+        else:
+            self._deliver(packet)
+
+    def _deliver(self, packet: _Packet) -> None:
+        self._chunk += 1
         for track in self.setup.tracks:
             self._send(
                 Media(
                     self.setup.stream_sid,
-                    audio if track == "inbound" else b"\xff" * size,
+                    packet.audio if track == "inbound" else b"\xff" * len(packet.audio),
                     track,
                     self._next_sequence(),
-                    self._frames,
-                    begin_ms,
+                    self._chunk,
+                    packet.begin_ms,
                 )
             )
 
@@ -319,7 +353,8 @@ class Caller:
         self._end("hung_up")
 
     def _end(self, how: Literal["hung_up", "closed"]) -> None:
-        self._ear.close()
+        now_ms = self._zero_ms if self._now_ms is None else self._now_ms
+        self._ear.close((now_ms - self._zero_ms) * BYTES_PER_MS)
         self._ended = how
         self._state = _State.DONE
 

@@ -10,19 +10,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from voicelat.audio.level import audible_span
 from voicelat.caller import CallResult, Heard, Script
 from voicelat.demo.server import running_server
-from voicelat.demo.utterances import CONVERSATIONS, Recordings, recorded_script, written_script
+from voicelat.demo.utterances import CONVERSATIONS, recorded_script, written_script
 from voicelat.errors import ConnectError, UsageError
 from voicelat.lab.realtime import until_interrupted
 from voicelat.loadtest.line import place_call
+from voicelat.loadtest.rows import caller_side
+from voicelat.loadtest.utterances import Recordings, speak
 from voicelat.metrics.record import TurnRecord
 from voicelat.metrics.summary import CallerSide, summarise
 from voicelat.metrics.targets import Gate, Target
 from voicelat.metrics.turnsfile import decode, read_turns
 from voicelat.providers import local, registry
-from voicelat.providers.registry import ProviderOptions
 from voicelat.report import ReportResult, judged
 
 __all__ = ["DemoPlan", "DemoResult", "LiveTurn", "run_demo"]
@@ -122,7 +122,7 @@ async def run_demo(
             interrupted = await until_interrupted(calls.place(scripts))
         await show
         records = read_turns([turns_file]).records if turns_file.exists() else []
-    summary = summarise(records, plan.targets, caller=[_side(call) for call in calls.results])
+    summary = summarise(records, plan.targets, caller=calls.sides)
     return DemoResult(
         judged(summary, plan.gates), tuple(calls.results), tuple(calls.failed), interrupted
     )
@@ -138,6 +138,11 @@ class _Calls:
         self.heard: dict[str, list[Heard]] = {}
         self.done = asyncio.Event()
         self._room = asyncio.Semaphore(at_once)
+
+    @property
+    def sides(self) -> list[CallerSide]:
+        """What the callers measured."""
+        return [caller_side(call.call_sid, call.heard, call) for call in self.results]
 
     async def place(self, scripts: Sequence[Script]) -> None:
         """Hold all calls."""
@@ -268,32 +273,9 @@ async def _scripts(
 
 async def _written_scripts(calls: int) -> list[Script]:
     """The written conversations, in the local voice where it runs: every detector hears that."""
-    name = "local" if local.available() is None else "simulated:instant"
-    tts = registry.text_to_speech(name, ProviderOptions())
-    await tts.warm()
-    audio: dict[str, bytes] = {}
     texts = [t for lines in CONVERSATIONS for line in lines for t in (line.text, line.after_pause)]
-    for text in filter(None, texts):
-        spoken = b"".join([chunk async for chunk in tts.speak(text, "en-US")])
-        begin, end = audible_span(spoken) or (0, 0)
-        audio[text] = spoken[begin:end]
-    await tts.aclose()
+    audio = await speak(filter(None, texts))
     return [
         written_script(CONVERSATIONS[n % len(CONVERSATIONS)], audio.__getitem__)
         for n in range(calls)
     ]
-
-
-def _side(call: CallResult) -> CallerSide:
-    questions = call.heard
-    return CallerSide(
-        call_id=call.call_sid,
-        v2v_ms=[float(q.v2v_ms) for q in questions if q.v2v_ms is not None],
-        unanswered_ms=[
-            float(call.duration_ms - q.said_end_ms)
-            for q in questions
-            if q.censored and q.said_end_ms is not None
-        ],
-        barge_stop_ms=[float(q.barge_stop_ms) for q in questions if q.barge_stop_ms is not None],
-        pacing_ms=[float(ms) for ms in call.pacing_ms],
-    )

@@ -4,27 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-from voicelat.audio.mulaw import BYTES_PER_MS, encode
-from voicelat.audio.vad import SpeechSegmenter, VoiceDetector
-from voicelat.audio.wav import read
 from voicelat.caller import BargeIn, Pause, Say, Script, Silence, Step, WaitForReply
-from voicelat.errors import InvalidFile, UsageError
 
-__all__ = ["CONVERSATIONS", "Line", "Recordings", "recorded_script", "written_script"]
+__all__ = ["CONVERSATIONS", "Line", "recorded_script", "written_script"]
 
 PAUSE_MS: Final = 250
 """The pause in the middle of a sentence: longer than the hangover, so that the turn seems over
 and is re-opened."""
-
-JOIN_MS: Final = 700
-"""Recordings are cut into utterances at pauses longer than this."""
-
-LONGEST_MS: Final = 15_000
-SHORTEST_MS: Final = 300
-_MARGIN_MS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,69 +74,3 @@ def recorded_script(utterances: Sequence[bytes]) -> Script:
             steps.append(Say(utterance))
         steps.append(WaitForReply())
     return [*steps, Silence(300)]
-
-
-@dataclass(frozen=True, slots=True)
-class Recordings:
-    """Utterances cut from recordings, and what could not be used."""
-
-    utterances: tuple[bytes, ...]
-    files: int
-    broken: tuple[str, ...]
-    """One line per file that is no WAV."""
-    silent: int
-    """Files without any speech."""
-
-    @classmethod
-    def load(cls, folder: Path, detector: Callable[[], VoiceDetector]) -> Recordings:
-        """Cut every WAV in ``folder`` into utterances, the first channel (the caller's) only.
-
-        Raises UsageError when there is no folder, or nothing in it that can be said.
-        """
-        if not folder.is_dir():
-            raise UsageError(f"{folder} is not a folder of WAV files")
-        files = sorted(p for p in folder.iterdir() if p.suffix.lower() == ".wav")
-        utterances: list[bytes] = []
-        broken: list[str] = []
-        silent = 0
-        for file in files:
-            try:
-                audio = encode(read(file).channels[0])
-            except InvalidFile as error:
-                broken.append(str(error))
-                continue
-            found = _cut(audio, detector())
-            silent += not found
-            utterances += found
-        if not utterances:
-            why = f"; {broken[0]}" if broken else ""
-            looked = f"{len(files)} looked at{why}"
-            raise UsageError(f"{folder} has no WAV file with speech in it ({looked})")
-        return cls(tuple(utterances), len(files), tuple(broken), silent)
-
-    def share(self, calls: int, turns: int) -> list[list[bytes]]:
-        """``turns`` utterances for each of ``calls`` calls, spread evenly over all of them."""
-        wanted = calls * turns
-        count = len(self.utterances)
-        picked = [self.utterances[n * count // wanted % count] for n in range(wanted)]
-        return [picked[call::calls] for call in range(calls)]
-
-
-def _cut(audio: bytes, detector: VoiceDetector) -> list[bytes]:
-    """The stretches of speech in ``audio``, pauses up to `JOIN_MS` inside them."""
-    segmenter = SpeechSegmenter(detector)
-    length_ms = len(audio) // BYTES_PER_MS
-    edges = segmenter.push(audio, 0) + segmenter.flush(length_ms)
-    spans: list[list[int]] = []
-    for start, stop in zip(edges[::2], edges[1::2], strict=True):
-        if spans and start.at_ms - spans[-1][1] < JOIN_MS:
-            joined_ms = stop.at_ms - spans[-1][0]
-            if joined_ms <= LONGEST_MS:
-                spans[-1][1] = stop.at_ms
-                continue
-        spans.append([start.at_ms, stop.at_ms])
-    return [
-        audio[max(0, begin - _MARGIN_MS) * BYTES_PER_MS : (end + _MARGIN_MS) * BYTES_PER_MS]
-        for begin, end in spans
-        if SHORTEST_MS <= end - begin <= LONGEST_MS
-    ]

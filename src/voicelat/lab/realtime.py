@@ -24,7 +24,8 @@ from voicelat.errors import ConnectError, UsageError
 from voicelat.lab.fresh import FreshTurns
 from voicelat.lab.truth import Truth
 from voicelat.loadtest.line import place_call
-from voicelat.metrics.record import Outcome, Stamps, TurnRecord
+from voicelat.loadtest.rows import caller_side, turn_records
+from voicelat.metrics.record import TurnRecord
 from voicelat.metrics.summary import CallerSide, summarise
 from voicelat.metrics.targets import DEFAULT_TARGETS, Gate, Target
 from voicelat.report import ReportResult, judged
@@ -88,59 +89,18 @@ class PlayedCall:
     """Of this call; the server knows it as the call SID."""
     heard: tuple[Heard, ...]
     """The turns that are closed."""
-    observed_ms: int
-    """How long the call was held."""
-    reply_timeout_ms: int
     result: CallResult | None
     """None: interrupted, or never placed."""
 
     @property
     def side(self) -> CallerSide:
         """What its caller measured."""
-        return CallerSide(
-            call_id=self.call_id,
-            v2v_ms=[float(h.v2v_ms) for h in self.heard if h.v2v_ms is not None],
-            unanswered_ms=[
-                float(ms) for h in self.heard if (ms := self._in_vain_ms(h)) is not None
-            ],
-            barge_stop_ms=[
-                float(h.barge_stop_ms) for h in self.heard if h.barge_stop_ms is not None
-            ],
-            pacing_ms=[float(ms) for ms in self.result.pacing_ms] if self.result else [],
-        )
+        return caller_side(self.call_id, self.heard, self.result)
 
     @property
-    def records(self) -> Iterator[TurnRecord]:
+    def records(self) -> list[TurnRecord]:
         """Its turns in the schema of all turns. Only what can be heard is known."""
-        for heard in self.heard:
-            end_ms = heard.said_end_ms
-            in_vain_ms = self._in_vain_ms(heard)
-            yield TurnRecord(
-                call_id=self.call_id,
-                source="replay",
-                turn=heard.question,
-                outcome=self._outcome(heard),
-                stamps=Stamps(
-                    speech_end=end_ms,
-                    first_audio_heard=_after(end_ms, heard.v2v_ms),
-                    reply_end=_after(end_ms, in_vain_ms),
-                ),
-                cutoff=heard.talked_over,
-                text=heard.text,
-            ).measured()
-
-    def _outcome(self, heard: Heard) -> Outcome:
-        if not heard.censored:
-            return "answered"
-        return "abandoned" if self._in_vain_ms(heard) is None else "censored"
-
-    def _in_vain_ms(self, heard: Heard) -> int | None:
-        """How long it listened for a reply that never came. None: one did, or the call ended
-        before the turn was said."""
-        end_ms = heard.said_end_ms
-        if not heard.censored or end_ms is None or end_ms > self.observed_ms:
-            return None
-        return min(self.reply_timeout_ms, self.observed_ms - end_ms)
+        return turn_records(self.call_id, self.heard, source="replay")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -331,8 +291,6 @@ class _Calls:
     async def _hold(self, number: int, call: SpokenCall) -> None:
         # Unlike every call of an earlier run in the server's file.
         call_id = f"replay-{self._run}-{number}"
-        loop = asyncio.get_running_loop()
-        began_s = loop.time()
         heard: list[Heard] = []
         result: CallResult | None = None
 
@@ -349,14 +307,11 @@ class _Calls:
                 on_question=note,
             )
         finally:
-            observed_ms = round((loop.time() - began_s) * 1000)
             if result is not None or heard:
                 self._played[number] = PlayedCall(
                     name=call.name,
                     call_id=call_id,
                     heard=tuple(heard) if result is None else result.heard,
-                    observed_ms=observed_ms if result is None else result.duration_ms,
-                    reply_timeout_ms=self._plan.reply_timeout_ms,
                     result=result,
                 )
 
@@ -364,7 +319,3 @@ class _Calls:
 def _instant(step: TraceStep) -> int:
     assert isinstance(step.event, on.SpeechStarted | on.SpeechStopped)
     return step.event.at_ms
-
-
-def _after(at_ms: int | None, wait_ms: int | None) -> int | None:
-    return None if at_ms is None or wait_ms is None else at_ms + wait_ms

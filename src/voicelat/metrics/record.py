@@ -233,11 +233,14 @@ def legs_of(stamps: Stamps) -> tuple[dict[str, int], int | None]:
     earlier leg (a speculative reply) costs nothing twice, and legs plus residual equal the
     total by construction. A gap that ends or begins at an unknown stamp is residual.
 
-    Returns ``(legs, residual_ms)``; ``({}, None)`` when either end of the total is unknown,
-    or when audio was sent before the caller's end: nothing was waited for, so there is
-    nothing to split. The negative total itself is kept, as the cutoff it shows.
+    Returns ``(legs, residual_ms)``; ``({}, None)`` when either end of the total is unknown, or
+    everything between (a caller knows no more: its whole wait is nobody's residual), or when
+    audio was sent before the caller's end: nothing was waited for, so there is nothing to split.
+    The negative total itself is kept, as the cutoff it shows.
     """
     if stamps.speech_end is None or stamps.first_audio_sent is None:
+        return {}, None
+    if all(getattr(stamps, name) is None for _, name in LEGS[:-1]):
         return {}, None
     if stamps.first_audio_sent < stamps.speech_end:
         return {}, None
