@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 
 from voicelat import __version__
 from voicelat.errors import InternalError, ProviderError, UsageError, VoicelatError
-from voicelat.verbs import demo, replay, report, serve, settings, sweep
+from voicelat.verbs import demo, loadtest, replay, report, serve, settings, sweep
 from voicelat.verbs.options import leave
 
 __all__ = ["OneLineErrors", "app"]
@@ -100,6 +100,7 @@ for verb, its_examples in (
     (serve.serve, serve.EXAMPLES),
     (replay.replay, replay.EXAMPLES),
     (sweep.sweep, sweep.EXAMPLES),
+    (loadtest.loadtest, loadtest.EXAMPLES),
     (report.report, report.EXAMPLES),
     (settings.settings, settings.EXAMPLES),
 ):

@@ -19,6 +19,7 @@ __all__ = [
     "CallerEvent",
     "Close",
     "Closed",
+    "Leave",
     "Opened",
     "Output",
     "Tick",
@@ -66,13 +67,18 @@ class Tick(Struct, frozen=True, tag="tick"):
     """The deadline has come."""
 
 
+class Leave(Struct, frozen=True, tag="leave"):
+    """The caller hangs up now, whatever its script says. What it is waiting for counts as owed
+    by nobody."""
+
+
 class Close(Struct, frozen=True):
     """Close the socket: politely, or ``abrupt``, without a closing handshake."""
 
     abrupt: bool = False
 
 
-CallerEvent = str | bytes | Opened | Closed | Tick
+CallerEvent = str | bytes | Opened | Closed | Tick | Leave
 Output = str | Close
 
 

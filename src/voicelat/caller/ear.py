@@ -47,7 +47,7 @@ class Heard(Struct, frozen=True, kw_only=True):
     """No reply was heard before the caller went on, gave up or the call ended."""
     in_vain_ms: int | None = None
     """Of a censored question: how long the caller then listened, from its last audible sample.
-    None also when the call ended before the question was over: then no reply was owed."""
+    None also when the call ended before it was over, or its caller left: no reply was owed."""
 
 
 @dataclass(slots=True)
@@ -148,13 +148,14 @@ class Ear:
         self._end_stretch(cleared=False)
         self.expect(now)
 
-    def close(self, now: int) -> None:
-        """Close the open question, if there is one, and report it in `heard`."""
+    def close(self, now: int, *, owed: bool = True) -> None:
+        """Close the open question, if there is one, and report it in `heard`. Not ``owed``: the
+        caller goes without having waited for a reply."""
         asked = self._question
         if asked.number is None:
             return
         in_vain = None
-        if asked.reply is None and asked.end is not None and asked.end <= now:
+        if owed and asked.reply is None and asked.end is not None and asked.end <= now:
             in_vain = now - asked.end
         self.heard.append(
             Heard(

@@ -19,6 +19,7 @@ from voicelat.caller.call import (
     CallSetup,
     Close,
     Closed,
+    Leave,
     Opened,
     Output,
     Violation,
@@ -199,6 +200,8 @@ class Caller:
             return
         if isinstance(event, Closed):
             self._end("closed")
+        elif isinstance(event, Leave):
+            self._hang_up(abrupt=False, owed=False)
         elif isinstance(event, str | bytes):
             self._take_text(event, now)
             self._listen(now)
@@ -343,18 +346,18 @@ class Caller:
             return False
         return True
 
-    def _hang_up(self, *, abrupt: bool) -> None:
+    def _hang_up(self, *, abrupt: bool, owed: bool = True) -> None:
         setup = self.setup
         if not abrupt:
             self._send(
                 Stop(setup.stream_sid, setup.account_sid, setup.call_sid, self._next_sequence())
             )
         self._out.append(Close(abrupt))
-        self._end("hung_up")
+        self._end("hung_up", owed=owed)
 
-    def _end(self, how: Literal["hung_up", "closed"]) -> None:
+    def _end(self, how: Literal["hung_up", "closed"], *, owed: bool = True) -> None:
         now_ms = self._zero_ms if self._now_ms is None else self._now_ms
-        self._ear.close((now_ms - self._zero_ms) * BYTES_PER_MS)
+        self._ear.close((now_ms - self._zero_ms) * BYTES_PER_MS, owed=owed)
         self._ended = how
         self._state = _State.DONE
 

@@ -14,7 +14,7 @@ from voicelat.caller import CallResult, Heard, Script
 from voicelat.demo.server import running_server
 from voicelat.demo.utterances import CONVERSATIONS, recorded_script, written_script
 from voicelat.errors import ConnectError, UsageError
-from voicelat.lab.realtime import until_interrupted
+from voicelat.loadtest.interrupt import until_interrupted
 from voicelat.loadtest.line import place_call
 from voicelat.loadtest.rows import caller_side
 from voicelat.loadtest.utterances import Recordings, speak

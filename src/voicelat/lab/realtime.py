@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -23,6 +22,7 @@ from voicelat.caller import CallResult, Heard, Say, Script, Silence, Step, WaitF
 from voicelat.errors import ConnectError, UsageError
 from voicelat.lab.fresh import FreshTurns
 from voicelat.lab.truth import Truth
+from voicelat.loadtest.interrupt import until_interrupted
 from voicelat.loadtest.line import place_call
 from voicelat.loadtest.rows import caller_side, turn_records
 from voicelat.metrics.record import TurnRecord
@@ -240,22 +240,6 @@ async def play(
         unread=tuple(unread),
         interrupted=interrupted,
     )
-
-
-async def until_interrupted(work: Coroutine[None, None, None]) -> bool:
-    """Await ``work``; Ctrl-C ends it and is remembered, so that the results so far count."""
-    task = asyncio.create_task(work)
-    try:
-        await task
-    except asyncio.CancelledError:
-        me = asyncio.current_task()
-        assert me is not None
-        me.uncancel()
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-        return True
-    return False
 
 
 class _Calls:

@@ -24,6 +24,7 @@ from voicelat.caller import (
     CallSetup,
     Closed,
     Heard,
+    Leave,
     Opened,
     Output,
     Script,
@@ -49,12 +50,14 @@ async def place_call(
     custom_parameters: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
     on_question: Callable[[Heard], None] | None = None,
+    leave: asyncio.Event | None = None,
 ) -> CallResult:
     """Call the server at ``url`` (ws:// or wss://) and measure what a caller hears.
 
     Every call gets a stream id of its own, and a ``call_sid`` unless one is given.
     ``custom_parameters`` are added to those of ``setup``; ``headers`` go with the handshake.
-    ``on_question`` is called as each question is closed.
+    ``on_question`` is called as each question is closed. Setting ``leave`` has the caller hang
+    up, whatever its script says.
 
     Returns what was measured, also when the socket dies in the middle. Raises `ConnectError`
     when the server cannot be reached or refuses, `UsageError` for a URL or a script that cannot
@@ -70,9 +73,12 @@ async def place_call(
     caller = Caller(script, setup)
     socket = await _dial(url, headers or {})
     line = _Line(socket, caller, on_question)
+    leaving = asyncio.create_task(line.leave_at(leave)) if leave is not None else None
     try:
         await line.run()
     finally:
+        if leaving is not None:
+            leaving.cancel()
         socket.transport.abort()
     return caller.result()
 
@@ -136,6 +142,11 @@ class _Line:
             reader.cancel()
             writer.cancel()
             await asyncio.gather(reader, writer, return_exceptions=True)
+
+    async def leave_at(self, leave: asyncio.Event) -> None:
+        """Have the caller hang up once ``leave`` is set."""
+        await leave.wait()
+        self._post(Leave())
 
     async def _next_wake(self) -> None:
         deadline_ms = self._caller.deadline_ms

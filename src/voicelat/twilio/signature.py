@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
-__all__ = ["handshake_is_genuine", "webhook_is_genuine"]
+__all__ = ["handshake_is_genuine", "signature_of", "webhook_is_genuine"]
 
 _SIGNATURE: Final = "x-twilio-signature"
 _SETTINGS: Final = "x-twilio-webhooks-signature-settings"
@@ -80,3 +80,11 @@ class _Form(dict[str, str | Sequence[str]]):
     def getlist(self, name: str) -> list[str]:
         value = self[name]
         return [value] if isinstance(value, str) else list(value)
+
+
+def signature_of(secret: str, url: str, params: Mapping[str, str]) -> str:
+    """The ``X-Twilio-Signature`` of a POST with these fields, or of a handshake without any."""
+    from twilio.request_validator import RequestValidator
+
+    signature: str = RequestValidator(secret).compute_signature(url, params)
+    return signature
