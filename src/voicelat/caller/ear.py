@@ -40,7 +40,8 @@ class Heard(Struct, frozen=True, kw_only=True):
     None when it is censored, or when the reply began before the question was over."""
     barge_stop_ms: int | None = None
     """First audible sample of this question -> the last audible sample played of the agent's
-    speech it interrupted. None when it interrupted nothing."""
+    speech it interrupted, or, of one that never stopped, the last one so far. None when it
+    interrupted nothing."""
     talked_over: bool = False
     """The agent began to speak before the question was over."""
     censored: bool = False
@@ -154,6 +155,8 @@ class Ear:
         asked = self._question
         if asked.number is None:
             return
+        if self._stretch is not None and self._stretch < asked.first < self._last:
+            asked.barge_stop = self._last - asked.first
         in_vain = None
         if owed and asked.reply is None and asked.end is not None and asked.end <= now:
             in_vain = now - asked.end
