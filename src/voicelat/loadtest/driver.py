@@ -11,17 +11,18 @@ from __future__ import annotations
 import locust  # isort: skip
 
 import logging
+import os
 import random
 import socket
 import sys
 import time
 from collections.abc import Callable
 from itertools import count
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import gevent
 from gevent.event import AsyncResult, Event
-from gevent.queue import Queue
+from gevent.queue import JoinableQueue, Queue
 from locust import User, constant, task
 from locust.env import Environment
 from locust.exception import StopUser
@@ -48,6 +49,10 @@ _CALLS_A_WORKER: Final = 1_000_000
 _LET_GO_S: Final = 10.0
 """How long calls may take to hang up once the time is over."""
 _TICK_S: Final = 0.1
+_FLUSH_S: Final = 0.5
+"""For Locust's socket to send what it has taken."""
+_SILENT_S: Final = 15.0
+"""A master says every second that it is there."""
 
 
 class Lines:
@@ -55,17 +60,23 @@ class Lines:
 
     def __init__(self, connection: socket.socket, on_turn: Callable[[Turn], None]) -> None:
         self.finish = Event()
-        """Set when the other side wants the end, or is gone."""
+        """Set when the other side wants the end."""
         self.drive: AsyncResult = AsyncResult()
         self.on_ended: Callable[[Ended], None] = lambda ended: None
         self._socket = connection
         self._on_turn = on_turn
         self._calls: dict[int, AsyncResult] = {}
+        self._outbox: JoinableQueue = JoinableQueue()
         gevent.spawn(self._read)
+        gevent.spawn(self._write)
 
     def say(self, message: Message) -> None:
         """Tell the other side."""
-        self._socket.sendall(encode(message))
+        self._outbox.put(message)
+
+    def close(self) -> None:
+        """Wait until the other side has been told everything."""
+        self._outbox.join()
 
     def place(self, number: int) -> Ended:
         """Place a call and wait for its end."""
@@ -79,6 +90,12 @@ class Lines:
         """Calls placed and not over."""
         return len(self._calls)
 
+    def _write(self) -> None:
+        """The only greenlet that sends: a socket takes one at a time."""
+        while True:
+            self._socket.sendall(encode(self._outbox.get()))
+            self._outbox.task_done()
+
     def _read(self) -> None:
         split = Split()
         try:
@@ -87,7 +104,8 @@ class Lines:
                     self._take(message)
         except OSError:
             pass  # killed: as good as closed
-        self.finish.set()
+        # Nobody is left to drive for, and no greenlet of Locust's may keep this process.
+        os._exit(0)
 
     def _take(self, message: Message) -> None:
         match message:
@@ -179,25 +197,23 @@ class Callers:
             gevent.sleep(_TICK_S)
 
 
-def user_class(callers: Callers) -> type[User]:
-    """Locust wants a class; its instances are the callers."""
+class Caller(User):
+    """One simulated caller. Locust spawns them, on the master's word by the name of this class."""
 
-    class Caller(User):
-        """One simulated caller."""
+    wait_time = constant(0)  # the scenario has the pauses
+    callers: ClassVar[AsyncResult] = AsyncResult()
+    """The `Callers` of this process, once there is a plan."""
 
-        wait_time = constant(0)  # the scenario has the pauses
-
-        @task
-        def call(self) -> None:
-            callers.call()
-
-    return Caller
+    @task
+    def call(self) -> None:
+        """The next call."""
+        self.callers.get().call()
 
 
 def main(descriptor: int) -> int:
-    """Drive until all is done; the exit code is for whoever debugs this process."""
+    """Drive until all is done."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    environment = Environment(catch_exceptions=False)
+    environment = Environment(user_classes=[Caller], catch_exceptions=False)
     lines = Lines(socket.socket(fileno=descriptor), lambda turn: _note(environment, turn))
     drive: Drive = lines.drive.get()
     if drive.address is None:
@@ -207,6 +223,7 @@ def main(descriptor: int) -> int:
     else:
         over = _worker(environment, lines, drive)
     lines.say(over)
+    lines.close()
     return 0
 
 
@@ -231,7 +248,7 @@ def _time_is_over(drive: Drive, began: float) -> bool:
 
 def _alone(environment: Environment, lines: Lines, drive: Drive) -> Over:
     callers = Callers(environment, lines, drive)
-    environment.user_classes = [user_class(callers)]
+    Caller.callers.set(callers)
     runner = environment.create_local_runner()
     web = _web(environment, drive)
     runner.start(drive.callers, _spawn_rate(drive))
@@ -259,7 +276,6 @@ def _master(environment: Environment, lines: Lines, drive: Drive) -> Over:
     """Workers place the calls; what became of each comes back through here."""
     assert drive.address is not None
     host, port = drive.address
-    environment.user_classes = [user_class(Callers(environment, lines, drive))]
     runner: MasterRunner = environment.create_master_runner(host, port)
     not_placed: dict[str, int] = {}
     done: set[str] = set()
@@ -302,26 +318,13 @@ def _worker(environment: Environment, lines: Lines, drive: Drive) -> Over:
     """Place this machine's share of the master's calls."""
     assert drive.address is not None
     plan: AsyncResult = AsyncResult()
-    callers = AsyncResult()
-    finish, quitting, spawned = Event(), Event(), Event()
-
-    class Share(User):
-        """One caller; it begins when the plan is there."""
-
-        wait_time = constant(0)  # the scenario has the pauses
-
-        @task
-        def call(self) -> None:
-            callers.get().call()
-
-    environment.user_classes = [Share]
+    finish, spawned = Event(), Event()
     runner: WorkerRunner = environment.create_worker_runner(*drive.address)
     runner.register_message("voicelat-plan", lambda environment, msg, **_: plan.set(msg.data))
     runner.register_message("voicelat-finish", lambda environment, msg, **_: finish.set())
     environment.events.spawning_complete.add_listener(lambda **_: spawned.set())
-    environment.events.quit.add_listener(lambda exit_code, **_: quitting.set())
     while not plan.ready():
-        if lines.finish.wait(_TICK_S) or quitting.is_set():
+        if lines.finish.wait(_TICK_S) or _is_gone(runner):
             runner.quit()
             return Over(says="the master went before it had a plan")
     lines.say(Plan(plan.get()["plan"]))
@@ -329,17 +332,23 @@ def _worker(environment: Environment, lines: Lines, drive: Drive) -> Over:
     assert isinstance(mine, Drive)
     here = Callers(environment, lines, mine)
     lines.on_ended = lambda ended: runner.send_message("voicelat-call", {"rows": ended.rows})
-    callers.set(here)
+    Caller.callers.set(here)
     if mine.arrivals_per_s is not None:
         gevent.spawn(here.arrive)
-    while not (finish.is_set() or lines.finish.wait(_TICK_S) or quitting.is_set()):
+    while not (finish.is_set() or lines.finish.wait(_TICK_S) or _is_gone(runner)):
         share = sum(runner.target_user_classes_count.values())
         if spawned.is_set() and here.done >= share:
             break
     here.finish()
     runner.send_message("voicelat-done", {"not_placed": here.not_placed})
-    quitting.wait(_LET_GO_S)
+    gevent.sleep(_FLUSH_S)
     return Over(not_placed=here.not_placed)
+
+
+def _is_gone(master: WorkerRunner) -> bool:
+    """Whether the master has said nothing for so long that nobody waits for our rows."""
+    heard: float | None = master.last_heartbeat_timestamp
+    return heard is not None and time.time() - heard > _SILENT_S
 
 
 if __name__ == "__main__":
