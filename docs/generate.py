@@ -22,7 +22,7 @@ from voicelat.cli import app
 from voicelat.lab import replay
 from voicelat.lab.sweep import result
 from voicelat.loadtest import scenario
-from voicelat.metrics import diagnosis, record, summary, targets
+from voicelat.metrics import finding, record, summary, targets
 from voicelat.providers.simulated import PROFILES, Latency
 from voicelat.settings import SETTINGS
 from voicelat.turn.states import AGENT_MOVES, CALLER_MOVES, Agent, Caller
@@ -169,6 +169,7 @@ PARTS: dict[Path, dict[str, Callable[[], str]]] = {
     HERE / "records.md": {
         "record": lambda: fields_part(record.CallInfo, record.TurnRecord),
         "stamps": lambda: fields_part(record.Stamps),
+        "stall": lambda: fields_part(record.Stall),
     },
     HERE / "scenario.md": {
         "talk": lambda: knobs_part(scenario.Talk),
@@ -180,7 +181,7 @@ PARTS: dict[Path, dict[str, Callable[[], str]]] = {
         "number": lambda: fields_part(summary.NumberSummary),
         "leg": lambda: fields_part(summary.LegSummary),
         "target": lambda: fields_part(targets.TargetResult),
-        "finding": lambda: fields_part(diagnosis.Finding),
+        "finding": lambda: fields_part(finding.Finding),
         "gate": lambda: fields_part(targets.GateResult),
         "caller": lambda: fields_part(summary.CallerNumbers),
         "sweep": lambda: fields_part(result.SweepResult),

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from voicelat.metrics.diagnosis import Finding, diagnose
+from voicelat.metrics.diagnosis import diagnose
+from voicelat.metrics.finding import Finding
 from voicelat.metrics.record import Stamps, TurnRecord
 from voicelat.metrics.samples import call_indices
 from voicelat.metrics.targets import target

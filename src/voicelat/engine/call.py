@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol, assert_never
@@ -18,6 +19,7 @@ from voicelat.clock import CallClock, Clock
 from voicelat.engine.config import EngineConfig
 from voicelat.engine.ear import Ear
 from voicelat.engine.fallback import Fallback, Heard
+from voicelat.engine.guards import LoopWatch
 from voicelat.engine.hinter import Hinter
 from voicelat.engine.history import History
 from voicelat.engine.listener import Listener
@@ -68,8 +70,8 @@ class Call:
     """A call from Twilio's ``start`` to its end. Make it when ``start`` arrives.
 
     ``policy``: how patient to be with this caller, None as set. ``transcriber``: hears the turns
-    again that brought no text, None: nobody does. ``clock``: its zero is now; None takes the
-    system's.
+    again that brought no text, None: nobody does. ``watch`` knows when the event loop stood still;
+    None: nobody does. ``clock``: its zero is now; None takes the system's.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Call:
         policy: EndpointPolicy | None = None,
         transcriber: Transcriber | None = None,
         tape: Tape | None = None,
+        watch: LoopWatch | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.info = info
@@ -94,6 +97,9 @@ class Call:
         self._clock = clock or CallClock()
         self._loop = asyncio.get_running_loop()
         self._zero = self._loop.time()
+        self._watch = watch
+        self._began_s = time.monotonic()
+        self._lost_logs = watch.lost_logs() if watch is not None else 0
         self.machine = TurnMachine(turn, info, policy)
         self.ear = Ear(stack.detector())
         self.listener = Listener(stack.stt, engine.language, self._on_transcript)
@@ -340,6 +346,9 @@ class Call:
 
     def _close_turn(self, record: TurnRecord) -> None:
         self.turns += 1
+        if self._watch is not None:
+            record = self._watch.attribute(record, self._began_s, self._lost_logs)
+            self._lost_logs += record.lost_logs
         self._history.add(record)
         self.fallback.close_turn(record)
 

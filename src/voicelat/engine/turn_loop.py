@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from voicelat.clock import Clock
 from voicelat.engine.call import Call, Tape
 from voicelat.engine.config import EngineConfig
+from voicelat.engine.guards import LoopWatch
 from voicelat.engine.stack import Stack
 from voicelat.engine.transport import Transport, hang_up
 from voicelat.metrics.record import CallInfo, TurnRecord
@@ -54,7 +55,8 @@ class TurnLoop:
     ``on_turn``: called on the loop with each closed turn; it must not block
     (`MetricRecorder.record` does not). ``policy``: makes each call's policy, None waits as set.
     ``tuner``: every call begins with its settings, and it learns from every turn; None leaves
-    them as they are. ``tape``: makes what keeps a call, given its info.
+    them as they are. ``tape``: makes what keeps a call, given its info. ``watch``: has every turn
+    say when the event loop stood still; None: none does.
     ``admit``: says why a call is refused, None to take it (one-time tokens). ``clock``: makes
     each call's clock when it begins, None takes the system's.
     """
@@ -69,6 +71,7 @@ class TurnLoop:
         policy: Callable[[], EndpointPolicy] | None = None,
         tuner: EouTuner | None = None,
         tape: Callable[[CallInfo, TurnConfig], Tape] | None = None,
+        watch: LoopWatch | None = None,
         admit: Callable[[Start], str | None] | None = None,
         settings: dict[str, str | int | float | bool] | None = None,
         source: str = "serve",
@@ -82,6 +85,7 @@ class TurnLoop:
         self._policy = policy
         self._tuner = tuner
         self._tape = tape
+        self._watch = watch
         self._admit = admit
         self._settings = settings or {}
         self._source = source
@@ -161,6 +165,7 @@ class TurnLoop:
             policy=self._policy() if self._policy is not None else None,
             transcriber=self._stack.transcriber,
             tape=tape,
+            watch=self._watch,
             clock=self._clock() if self._clock is not None else None,
         )
 

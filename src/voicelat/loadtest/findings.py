@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voicelat.caller import CallResult, Heard, Violation
-from voicelat.metrics.diagnosis import Finding
 from voicelat.metrics.durations import duration
+from voicelat.metrics.finding import Finding
 
 __all__ = ["findings"]
 

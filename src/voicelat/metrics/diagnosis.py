@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import msgspec
-
 from voicelat.metrics.durations import duration, duration_range
+from voicelat.metrics.finding import Finding
 from voicelat.metrics.percentiles import Percentile, percentile
 from voicelat.metrics.record import NUMBERS, TurnRecord
 from voicelat.metrics.samples import Sample, sample_of
+from voicelat.metrics.stalls import stall_finding
 from voicelat.metrics.tail import LEG_NAMES, RESIDUAL, leg_ms, tail_cause
 from voicelat.metrics.targets import DEFAULT_TARGETS, Target
 
@@ -60,17 +60,6 @@ _BY_REASON: Final[dict[str | None, str]] = {
     "debounce": "lower STT_PARTIAL_DEBOUNCE_MS or VAD_HANGOVER_MS: most turns end on a partial",
     "timeout": "lower STT_TIMEOUT_MS, or ask the recogniser for its final when speech stops",
 }
-
-
-class Finding(msgspec.Struct, frozen=True, rename={"try_": "try"}):
-    """One thing found, and what to try."""
-
-    leg: str | None
-    """A leg, ``residual`` or ``stt``; ``None`` when it is about no single leg."""
-    says: str
-    """One sentence for people."""
-    try_: str
-    """What to do about it; empty when there is nothing to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,8 +247,21 @@ def _cutoffs(evidence: _Evidence) -> Finding | None:
     return Finding("endpointing", says, "raise SPEAK_GATE_MS first, then VAD_HANGOVER_MS")
 
 
+def _stood_still(evidence: _Evidence) -> Finding | None:
+    return stall_finding(evidence.records)
+
+
+def _lost_logs(evidence: _Evidence) -> Finding | None:
+    lost = sum(record.lost_logs for record in evidence.records)
+    if not lost:
+        return None
+    says = f"{lost} log lines were dropped: the queue before the log handlers was full"
+    return Finding(None, says, "log less (DEBUG=0, LOG_LEVEL), or to something faster")
+
+
 _RULES: Final[tuple[Callable[[_Evidence], Finding | None], ...]] = (
     _unanswered,
+    _stood_still,
     _tail,
     _slow_first_partial,
     _slow_final,
@@ -270,4 +272,5 @@ _RULES: Final[tuple[Callable[[_Evidence], Finding | None], ...]] = (
     _wasted_replies,
     _clipped,
     _cutoffs,
+    _lost_logs,
 )

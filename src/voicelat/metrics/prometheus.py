@@ -7,8 +7,9 @@ nothing else here needs prometheus-client.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final
 
 from prometheus_client import (
@@ -19,7 +20,7 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 
 from voicelat.metrics.record import NUMBERS, TurnRecord
 from voicelat.metrics.recorder import RecordCounts
@@ -101,6 +102,18 @@ class PrometheusExporter:
         the keys must be from a closed set."""
         self._registry.register(_Counts(name, help_text, label, read))
 
+    def watch_histogram(
+        self,
+        name: str,
+        help_text: str,
+        buckets: Sequence[int],
+        read: Callable[[], Mapping[str, tuple[Sequence[int], float]]],
+        label: str | None = None,
+    ) -> None:
+        """Show histograms that somebody else keeps: counts by bucket (one more for what is above
+        all ``buckets``) and the sum, by the value of ``label``; one without it."""
+        self._registry.register(_Histograms(name, help_text, buckets, read, label))
+
     def watch_gauge(self, name: str, help_text: str, read: Callable[[], float]) -> None:
         """Show a value that goes up and down, asked for at scrape time."""
         Gauge(name, help_text, registry=self._registry).set_function(read)
@@ -143,4 +156,24 @@ class _Counts:
         family = CounterMetricFamily(self.name, self.help_text, labels=[self.label])
         for key, count in self.read().items():
             family.add_metric([key], count)
+        yield family
+
+
+@dataclass(frozen=True, slots=True)
+class _Histograms:
+    """The same for histograms."""
+
+    name: str
+    help_text: str
+    buckets: Sequence[int]
+    read: Callable[[], Mapping[str, tuple[Sequence[int], float]]]
+    label: str | None
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        labels = [] if self.label is None else [self.label]
+        family = HistogramMetricFamily(self.name, self.help_text, labels=labels)
+        bounds = [*(str(float(bound)) for bound in self.buckets), "+Inf"]
+        for key, (counts, total) in self.read().items():
+            upto = zip(bounds, accumulate(counts), strict=True)
+            family.add_metric([key] if labels else [], list(upto), total)
         yield family

@@ -21,6 +21,8 @@ __all__ = [
     "EouReason",
     "Leg",
     "Outcome",
+    "Stall",
+    "StallKind",
     "Stamp",
     "Stamps",
     "TurnRecord",
@@ -121,6 +123,25 @@ LEGS: Final[tuple[tuple[Leg | None, Stamp], ...]] = (
 without a name are voicelat's own (dispatch and send): they are the residual."""
 
 
+StallKind = Literal["blocked", "gc", "busy", "starved"]
+"""Why the event loop stood still: one piece of code kept it, a garbage collection did, it had more
+to do than there was time, or the machine gave it no time."""
+
+
+class Stall(msgspec.Struct, frozen=True, kw_only=True):
+    """The event loop stood still."""
+
+    at_ms: int
+    """From here on, on the call clock."""
+    ms: int
+    """For so long."""
+    kind: StallKind
+    where: str
+    """The code that kept it, or why there is none, in one line."""
+    stack: list[str] = []
+    """What it was doing, innermost first: ``file:line function: source``."""
+
+
 class CallInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What every turn of one call has in common."""
 
@@ -218,6 +239,13 @@ class TurnRecord(CallInfo, frozen=True, kw_only=True):
     """Words in ``reply``."""
     failure: str | None = None
     """Why there was no or only half a reply, in one line."""
+    stall_ms: int | None = None
+    """How much of ``speech_end`` -> ``first_audio_sent`` the event loop stood still: part of the
+    legs and the residual, whichever it hit. ``None``: nobody watched."""
+    stalls: list[Stall] = []
+    """The longest times it stood still while the turn lasted, five at most."""
+    lost_logs: int = 0
+    """Log lines that were dropped while the turn lasted."""
 
     def measured(self) -> TurnRecord:
         """This record with its numbers, legs and residual computed from its stamps."""

@@ -13,7 +13,8 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
-from voicelat.metrics.diagnosis import Finding, diagnose
+from voicelat.metrics.diagnosis import diagnose
+from voicelat.metrics.finding import Finding
 from voicelat.metrics.intervals import Bounds, intervals
 from voicelat.metrics.percentiles import percentiles
 from voicelat.metrics.record import NUMBERS, SCHEMA, EouReason, TurnRecord

@@ -19,6 +19,7 @@ from starlette.websockets import WebSocket
 
 from voicelat import __version__
 from voicelat.engine.config import EngineConfig
+from voicelat.engine.guards import LAG_BUCKETS_MS, LoopWatch
 from voicelat.engine.recording import TapeDeck
 from voicelat.engine.stack import Stack
 from voicelat.engine.turn_loop import TurnLoop
@@ -52,6 +53,7 @@ class TwilioServer:
     """The reference server on one stack. ``app`` is its ASGI application.
 
     The application warms the stack at start-up, and at shutdown writes what is still queued.
+    ``lost_logs``: how many log lines were dropped so far, None: nobody counts.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class TwilioServer:
         engine: EngineConfig | None = None,
         settings: dict[str, str | int | float | bool] | None = None,
         prewarm: bool = True,
+        lost_logs: Callable[[], int] | None = None,
     ) -> None:
         config.check()
         self.config = config
@@ -79,6 +82,7 @@ class TwilioServer:
         self._exporter = PrometheusExporter(self._recorder.counts if self._recorder else None)
         self._sockets: Counter[str] = Counter()
         """How sockets ended, were refused, or lost messages: reasons of ours, never a peer's."""
+        self.watch = LoopWatch(lost_logs)
         self.loop = TurnLoop(
             stack,
             turn=turn,
@@ -88,6 +92,7 @@ class TwilioServer:
             on_turn=self._on_turn,
             tape=self._deck.tape if self._deck else None,
             admit=self._admit,
+            watch=self.watch,
             settings=settings,
         )
         self._show_metrics()
@@ -133,6 +138,31 @@ class TwilioServer:
             "what",
             phrases.counts,
         )
+        show.watch_histogram(
+            "voicelat_loop_lag_ms",
+            "How late the event loop was, every 20 ms",
+            LAG_BUCKETS_MS,
+            lambda: {"": (self.watch.lag.counts, self.watch.lag.total_ms)},
+        )
+        show.watch_histogram(
+            "voicelat_gc_pause_ms",
+            "What garbage collections took",
+            LAG_BUCKETS_MS,
+            lambda: {str(g): (one.counts, one.total_ms) for g, one in self.watch.gc.items()},
+            label="generation",
+        )
+        show.watch_counts(
+            "voicelat_loop_stalls",
+            "Times the event loop stood still for 50 ms or more",
+            "kind",
+            lambda: {str(kind): count for kind, count in self.watch.stalls.items()},
+        )
+        show.watch_counts(
+            "voicelat_log_lines",
+            "Log lines by what became of them",
+            "fate",
+            lambda: {"dropped": self.watch.lost_logs()},
+        )
         if self._deck is not None:
             lost = self._deck.lost
             show.watch_counts(
@@ -154,9 +184,11 @@ class TwilioServer:
     @asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
         await self.warm()
+        self.watch.start()
         try:
             yield
         finally:
+            self.watch.stop()
             if self._recorder is not None:
                 self._recorder.close()
                 counts = self._recorder.counts()

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 from voicelat.engine.cache_tiers import MB, DiskTier, Tier, Tiers
 from voicelat.engine.hedge import HedgedLlm
-from voicelat.engine.logs import show_frames, start_async_logs
+from voicelat.engine.logs import LogQueue, show_frames, start_async_logs
 from voicelat.engine.phrases import stock_phrases
 from voicelat.engine.prewarm import PrewarmConfig
 from voicelat.engine.stack import Stack
@@ -113,8 +113,14 @@ def _prewarm(settings: Settings) -> PrewarmConfig:
     )
 
 
-def server(settings: Settings, *, insecure: bool = False) -> TwilioServer:
-    """The reference server. Raises what `stack` and `ServeConfig.check` raise."""
+def server(
+    settings: Settings,
+    *,
+    insecure: bool = False,
+    lost_logs: Callable[[], int] | None = None,
+) -> TwilioServer:
+    """The reference server. ``lost_logs``: see `TwilioServer`. Raises what `stack` and
+    `ServeConfig.check` raise."""
     config = ServeConfig(
         host=settings.host,
         port=settings.port,
@@ -135,11 +141,12 @@ def server(settings: Settings, *, insecure: bool = False) -> TwilioServer:
         engine=settings.engine(),
         settings=settings.in_force(),
         prewarm=settings.tts_prewarm,
+        lost_logs=lost_logs,
     )
 
 
 @contextmanager
-def logs(settings: Settings) -> Iterator[None]:
+def logs(settings: Settings) -> Iterator[LogQueue]:
     """Logs to stderr as the settings say, while the block runs."""
     logging.basicConfig(
         stream=sys.stderr,
@@ -153,7 +160,7 @@ def logs(settings: Settings) -> Iterator[None]:
     show_frames(settings.debug)
     queue = start_async_logs(settings.async_log_queue, settings.log_flush_ms)
     try:
-        yield
+        yield queue
     finally:
         queue.stop()
         if queue.dropped:

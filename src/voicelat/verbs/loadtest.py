@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -156,6 +155,8 @@ def _calls(
 
 
 def _utterances(folder: Path | None, console: Console) -> list[Utterance]:
+    import asyncio
+
     from voicelat.audio.vad import EnergyVad
     from voicelat.loadtest.utterances import Recordings, Utterance, built_in
     from voicelat.providers import local
@@ -172,6 +173,8 @@ def _utterances(folder: Path | None, console: Console) -> list[Utterance]:
 
 def _run(plan: LoadPlan, out: Path | None, console: Console) -> LoadResult:
     """Place the calls, with a line that says how it goes."""
+    import asyncio
+
     from voicelat.loadtest.run import Load, new_event_loop
     from voicelat.metrics.recorder import MetricRecorder
     from voicelat.report.progress import LoadProgress
@@ -187,6 +190,8 @@ def _run(plan: LoadPlan, out: Path | None, console: Console) -> LoadResult:
 
 
 def _work(master: tuple[str, int], console: Console) -> None:
+    import asyncio
+
     from voicelat.loadtest.run import new_event_loop, work_for
     from voicelat.report.progress import LoadProgress
 

@@ -75,5 +75,6 @@ def serve(
             seen = (loaded.public_base_url or url).rstrip("/")
             typer.echo(f"voicelat takes calls at {seen}/voice (listening at {url})")
 
-    with wiring.logs(loaded):
-        run(wiring.server(loaded, insecure=insecure), on_ready=say_ready)
+    with wiring.logs(loaded) as queue:
+        server = wiring.server(loaded, insecure=insecure, lost_logs=lambda: queue.dropped)
+        run(server, on_ready=say_ready)
