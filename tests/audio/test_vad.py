@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from voicelat.audio import mulaw, wav
 from voicelat.audio.level import audible_span
 from voicelat.audio.mulaw import silence
-from voicelat.audio.vad import EnergyVad, SpeechSegmenter, VadConfig, VoiceDetector, VoiceEdge
+from voicelat.audio.vad import (
+    EnergyVad,
+    SpeechSegmenter,
+    VadConfig,
+    VoiceDetector,
+    VoiceEdge,
+    Window,
+)
 
 
 class Scripted:
@@ -319,3 +326,48 @@ def test_digit_strings_stop_where_their_sound_ends(speech_data: Path) -> None:
     assert np.median(errors) <= 4
     assert np.percentile(errors, 95) <= 60
     assert np.percentile(delays, 95) <= 64
+
+
+class _Level:
+    """Likely speech where the window is uneven."""
+
+    window_ms = 32
+
+    def probability(self, window: bytes) -> float:
+        return float(np.frombuffer(window, np.uint8).astype(float).std() / 128)
+
+
+@given(
+    st.integers(0, 1000),
+    st.lists(st.tuples(st.sampled_from([0, 0, 0, 40, 1500, -60]), st.integers(0, 4)), max_size=80),
+)
+def test_whenever_the_answers_come_the_edges_are_the_same(
+    seed: int, steps: list[tuple[int, int]]
+) -> None:
+    rng = np.random.default_rng(seed)
+    loud = np.repeat(rng.uniform(0, 6000, 40), 256)
+    noise = rng.normal(0, 1, len(loud)) * loud
+    stream = mulaw.encode(noise.clip(-32768, 32767).astype(np.int16))
+    detector = _Level()
+    at_once, later = SpeechSegmenter(detector), SpeechSegmenter(detector)
+    wanted: list[VoiceEdge] = []
+    told: list[VoiceEdge] = []
+    waiting: list[Window] = []
+    media_ms = 0
+
+    def answer(count: int) -> None:
+        for window in waiting[:count]:
+            probability = detector.probability(window.audio) if window.audio else 0.5
+            told.extend(later.judge(window, probability))
+        del waiting[:count]
+
+    for number, (jump_ms, answered) in enumerate(steps):
+        media_ms = max(0, media_ms + jump_ms)
+        frame = stream[number * 160 % len(stream) :][:160]
+        wanted += at_once.push(frame, media_ms)
+        waiting += later.cut(frame, media_ms)
+        answer(answered)
+        media_ms += 20
+    answer(len(waiting))
+    assert told == wanted
+    assert (later.gap_ms, later.late_ms) == (at_once.gap_ms, at_once.late_ms)

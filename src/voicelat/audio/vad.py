@@ -6,14 +6,24 @@ No hangover here: how much silence ends a turn is the turn machine's to decide.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol, cast, runtime_checkable
 
 from voicelat.audio.level import AUDIBLE_DBFS, audible_span, level_dbfs
 from voicelat.audio.mulaw import BYTES_PER_MS, duration_ms, silence
 
-__all__ = ["EnergyVad", "SpeechSegmenter", "VadConfig", "VoiceDetector", "VoiceEdge"]
+__all__ = [
+    "DetectorPool",
+    "EnergyVad",
+    "SharedVoiceDetector",
+    "SpeechSegmenter",
+    "VadConfig",
+    "VoiceDetector",
+    "VoiceEdge",
+    "Window",
+]
 
 
 class VoiceDetector(Protocol):
@@ -25,6 +35,46 @@ class VoiceDetector(Protocol):
     def probability(self, window: bytes) -> float:
         """How likely the next window is speech, 0..1. ``window`` is mu-law of ``window_ms``."""
         ...
+
+
+@runtime_checkable
+class SharedVoiceDetector(Protocol):
+    """Hears speech for many calls in one go, later. One object per call."""
+
+    window_ms: int
+    """How much audio one probability is about."""
+
+    def ask(self, window: bytes, answer: Callable[[float], None]) -> None:
+        """Have ``answer`` called with what `VoiceDetector.probability` would give; in order, on
+        the event loop, never from within this call."""
+        ...
+
+    def close(self) -> None:
+        """The call is over: nothing asked is answered any more."""
+        ...
+
+
+@runtime_checkable
+class DetectorPool(Protocol):
+    """Makes the calls' detectors and knows what became of what they asked."""
+
+    counts: Counter[str]
+    """What was judged, and what was not, by what became of it."""
+
+    def __call__(self) -> SharedVoiceDetector:
+        """One call's detector. The first may load a model: not on the event loop."""
+        ...
+
+    def close(self) -> None:
+        """Free what they share."""
+        ...
+
+
+class Window(NamedTuple):
+    """A piece of a call's audio to be judged; without audio, a gap so long that speech ended."""
+
+    audio: bytes
+    at_ms: int
 
 
 class _NoiseFloor:
@@ -109,12 +159,17 @@ class SpeechSegmenter:
     A start lies at the first audible sound of the voice, a stop behind the last: when they
     were noticed shows only in which `push` returned them. Chunks may have any size; they are
     cut into the detector's windows, so an edge comes with the chunk that completes its window.
+
+    `push` does both halves at once. With a detector that answers later, `cut` gives the windows,
+    and `judge` takes them with their probabilities, each once and in order.
     """
 
     _ON_TIME: Final = 20 * BYTES_PER_MS
     _LONGEST_GAP: Final = 1000 * BYTES_PER_MS
 
-    def __init__(self, detector: VoiceDetector, config: VadConfig | None = None) -> None:
+    def __init__(
+        self, detector: VoiceDetector | SharedVoiceDetector, config: VadConfig | None = None
+    ) -> None:
         self.gap_ms = 0
         """Audio that never came."""
         self.late_ms = 0
@@ -141,7 +196,16 @@ class SpeechSegmenter:
         """The last stop; None before any."""
 
     def push(self, mulaw: bytes, at_ms: int) -> list[VoiceEdge]:
-        """Take audio whose first byte has the media time ``at_ms``; give the edges it shows.
+        """Take audio whose first byte has the media time ``at_ms``; give the edges it shows."""
+        detector = cast("VoiceDetector", self._detector)
+        edges: list[VoiceEdge] = []
+        for window in self.cut(mulaw, at_ms):
+            probability = detector.probability(window.audio) if window.audio else 0.0
+            edges += self.judge(window, probability)
+        return edges
+
+    def cut(self, mulaw: bytes, at_ms: int) -> list[Window]:
+        """The windows that audio from the media time ``at_ms`` completes.
 
         A time within 20 ms of where the audio before ended counts as on time. Later, the gap
         is heard as silence (after more than a second speech is closed and listening starts
@@ -152,16 +216,22 @@ class SpeechSegmenter:
             self._sound_begin_ms = self._sound_end_ms = at_ms - self._config.dip_ms
         ahead = (at_ms - self._pending_ms) * BYTES_PER_MS - len(self._pending)
         if abs(ahead) < self._ON_TIME:
-            return self._hear(mulaw)
+            return self._cut(mulaw)
         if ahead < 0:
             self.late_ms += duration_ms(mulaw[:-ahead])
-            return self._hear(mulaw[-ahead:])
+            return self._cut(mulaw[-ahead:])
         self.gap_ms += ahead // BYTES_PER_MS
         if ahead <= self._LONGEST_GAP:
-            return self._hear(silence(ahead // BYTES_PER_MS) + mulaw)
-        edges = self.flush(at_ms)
+            return self._cut(silence(ahead // BYTES_PER_MS) + mulaw)
         self._pending, self._pending_ms = b"", at_ms
-        return edges + self._hear(mulaw)
+        return [Window(b"", at_ms), *self._cut(mulaw)]
+
+    def judge(self, window: Window, probability: float) -> list[VoiceEdge]:
+        """The edges that a window of `cut` shows; its ``probability`` does not matter when it is
+        a gap."""
+        if not window.audio:
+            return self.flush(window.at_ms)
+        return self._judge(window.audio, window.at_ms, probability)
 
     def flush(self, at_ms: int) -> list[VoiceEdge]:
         """The audio ended at ``at_ms``: close the speech going on, if any."""
@@ -171,21 +241,20 @@ class SpeechSegmenter:
         heard_ms = max(self._sound_end_ms, self._likely_end_ms)
         return [self._stopped(self._start_ms, min(heard_ms, at_ms))]
 
-    def _hear(self, mulaw: bytes) -> list[VoiceEdge]:
+    def _cut(self, mulaw: bytes) -> list[Window]:
         assert self._pending_ms is not None
         audio = self._pending + mulaw
         size = self._detector.window_ms * BYTES_PER_MS
         whole = len(audio) - len(audio) % size
-        edges: list[VoiceEdge] = []
+        windows: list[Window] = []
         for begin in range(0, whole, size):
-            edges += self._judge(audio[begin : begin + size], self._pending_ms)
+            windows.append(Window(audio[begin : begin + size], self._pending_ms))
             self._pending_ms += self._detector.window_ms
         self._pending = audio[whole:]
-        return edges
+        return windows
 
-    def _judge(self, window: bytes, at_ms: int) -> list[VoiceEdge]:
+    def _judge(self, window: bytes, at_ms: int, probability: float) -> list[VoiceEdge]:
         self._listen(window, at_ms)
-        probability = self._detector.probability(window)
         end_ms = at_ms + self._detector.window_ms
         if self._quiet_line and end_ms - self._sound_end_ms >= self._config.dip_ms:
             probability = 0.0

@@ -15,9 +15,10 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol, assert_never
 
 from voicelat.audio.mulaw import duration_ms
+from voicelat.audio.vad import SharedVoiceDetector, VoiceDetector, VoiceEdge
 from voicelat.clock import CallClock, Clock
 from voicelat.engine.config import EngineConfig
-from voicelat.engine.ear import Ear
+from voicelat.engine.ear import Ear, SharedEar
 from voicelat.engine.fallback import Fallback, Heard
 from voicelat.engine.guards import LoopWatch
 from voicelat.engine.hinter import Hinter
@@ -101,7 +102,7 @@ class Call:
         self._began_s = time.monotonic()
         self._lost_logs = watch.lost_logs() if watch is not None else 0
         self.machine = TurnMachine(turn, info, policy)
-        self.ear = Ear(stack.detector())
+        self.ear = self._make_ear(stack.detector())
         self.listener = Listener(stack.stt, engine.language, self._on_transcript)
         model = stack.turn_model
         self.hinter = Hinter(model, stack.turn_threads, self.post) if model else None
@@ -125,6 +126,7 @@ class Call:
         self._dying: set[asyncio.Task[None]] = set()
         self._draining = False
         self._now_ms = 0
+        self._heard_ms = 0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ms: int | None = None
         self._tasks = [self._spawn(self._play(), "playout")]
@@ -165,13 +167,21 @@ class Call:
             self._tape.caller(at_ms, media.payload)
         if _FRAMES.isEnabledFor(logging.DEBUG):
             _FRAMES.debug("%s in %d bytes at %d ms", self.info.call_id, len(media.payload), at_ms)
+        self._heard_ms = at_ms + duration_ms(media.payload)
+        self._on_edges(edges)
+
+    def _make_ear(self, detector: VoiceDetector | SharedVoiceDetector) -> Ear:
+        if isinstance(detector, SharedVoiceDetector):
+            return SharedEar(detector, self._on_edges)
+        return Ear(detector)
+
+    def _on_edges(self, edges: list[VoiceEdge]) -> None:
         for edge in edges:
             self.listener.voice(edge.active)
             stirred = on.SpeechStarted if edge.active else on.SpeechStopped
             self.post(stirred(edge.at_ms))
             if self.hinter is not None:
-                heard_ms = at_ms + duration_ms(media.payload)
-                self.hinter.voice(edge.active, max(0, heard_ms - edge.at_ms))
+                self.hinter.voice(edge.active, max(0, self._heard_ms - edge.at_ms))
 
     @property
     def _in_turn(self) -> bool:
@@ -386,6 +396,7 @@ class Call:
 
     async def close(self, why: str) -> None:
         """End the call: its open turn is recorded, and nothing of it runs on."""
+        self.ear.close()
         if self.hinter is not None:
             self.hinter.close()
         if self.why is None:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
 from voicelat.audio.echo import EchoGuard
 from voicelat.audio.level import level_dbfs
 from voicelat.audio.mulaw import SILENCE, duration_ms
-from voicelat.audio.vad import SpeechSegmenter, VoiceDetector, VoiceEdge
+from voicelat.audio.vad import (
+    SharedVoiceDetector,
+    SpeechSegmenter,
+    VoiceDetector,
+    VoiceEdge,
+    Window,
+)
 
-__all__ = ["Ear", "MediaClock"]
+__all__ = ["Ear", "MediaClock", "SharedEar"]
 
 
 _MAX_AHEAD_MS: Final = 2000
@@ -48,7 +56,7 @@ class Ear:
     """One call's hearing. Sound that could be the echo of the agent is silence to the detector,
     not to the recogniser."""
 
-    def __init__(self, detector: VoiceDetector) -> None:
+    def __init__(self, detector: VoiceDetector | SharedVoiceDetector) -> None:
         self.echo: Final = EchoGuard()
         """Told by the playout what the caller hears of us."""
         self.echo_ms = 0
@@ -77,8 +85,54 @@ class Ear:
         if not self._speech and not self.echo.passes(at_ms, level_dbfs(audio)):
             self.echo_ms += length_ms
             audio = bytes([SILENCE]) * len(audio)
-        edges = self._segmenter.push(audio, at_ms)
+        return at_ms, self._edges(audio, at_ms, now_ms)
+
+    def close(self) -> None:
+        """The call is over."""
+
+    def _edges(self, audio: bytes, at_ms: int, now_ms: int) -> list[VoiceEdge]:
+        return self._took(self._segmenter.push(audio, at_ms), now_ms)
+
+    def _took(self, edges: list[VoiceEdge], now_ms: int) -> list[VoiceEdge]:
         if edges:
             self._speech = edges[-1].active
         # Audio that is early for the smoothed lag ends a moment after now.
-        return at_ms, [replace(edge, at_ms=min(edge.at_ms, now_ms)) for edge in edges]
+        return [replace(edge, at_ms=min(edge.at_ms, now_ms)) for edge in edges]
+
+
+class SharedEar(Ear):
+    """An ear whose detector answers later: `hear` returns no edges, ``on_edges`` is told them.
+
+    They are the same edges, noticed a few ms later; what was said lies where it lay.
+    """
+
+    def __init__(
+        self, detector: SharedVoiceDetector, on_edges: Callable[[list[VoiceEdge]], None]
+    ) -> None:
+        super().__init__(detector)
+        self._detector = detector
+        self._on_edges = on_edges
+        self._asked: deque[tuple[Window, int]] = deque()
+        """Windows whose answer is to come, and when their audio did."""
+
+    def close(self) -> None:
+        """The call is over: nothing is told any more."""
+        self._asked.clear()
+        self._detector.close()
+
+    def _edges(self, audio: bytes, at_ms: int, now_ms: int) -> list[VoiceEdge]:
+        for window in self._segmenter.cut(audio, at_ms):
+            self._asked.append((window, now_ms))
+            if window.audio:
+                self._detector.ask(window.audio, self._answer)
+        return []
+
+    def _answer(self, probability: float) -> None:
+        window, now_ms = self._asked.popleft()
+        told: list[VoiceEdge] = []
+        while not window.audio:  # a gap in front of what was asked about
+            told += self._took(self._segmenter.judge(window, 0.0), now_ms)
+            window, now_ms = self._asked.popleft()
+        told += self._took(self._segmenter.judge(window, probability), now_ms)
+        if told:
+            self._on_edges(told)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from voicelat.audio.vad import EnergyVad, VoiceDetector
+from voicelat.audio.vad import DetectorPool, EnergyVad, SharedVoiceDetector, VoiceDetector
 from voicelat.engine.prewarm import Prewarm, PrewarmConfig
 from voicelat.engine.tts_cache import TtsCache
 from voicelat.providers.protocols import LanguageModel, SpeechToText, TextToSpeech, Transcriber
@@ -32,7 +32,7 @@ class Stack:
         llm: LanguageModel,
         tts: TextToSpeech,
         *,
-        detector: Callable[[], VoiceDetector] | None = None,
+        detector: Callable[[], VoiceDetector | SharedVoiceDetector] | None = None,
         turn_model: TurnModel | None = None,
         transcriber: Transcriber | None = None,
         phrases: TtsCache | None = None,
@@ -42,7 +42,7 @@ class Stack:
         self.stt = stt
         self.llm = llm
         self.tts = tts
-        self.detector: Callable[[], VoiceDetector] = detector or EnergyVad
+        self.detector: Callable[[], VoiceDetector | SharedVoiceDetector] = detector or EnergyVad
         self.turn_model = turn_model
         self.transcriber = transcriber
         self.turn_threads = ThreadPoolExecutor(1, thread_name_prefix="voicelat-turns")
@@ -61,6 +61,11 @@ class Stack:
             names["fallback"] = self.transcriber.name
         return names
 
+    @property
+    def detector_counts(self) -> Mapping[str, int]:
+        """What became of the audio a shared detector was asked about; empty without one."""
+        return self.detector.counts if isinstance(self.detector, DetectorPool) else {}
+
     async def warm(self, phrases: Iterable[str] = ()) -> None:
         """Load models, open connections, put phrases in hand. Before the first call.
 
@@ -68,7 +73,7 @@ class Stack:
         said are in ``phrases.failed``. Raises ProviderError when a provider cannot be used at all.
         """
         # The first detector loads what all of them share: not on the event loop.
-        loading: list[Awaitable[object]] = [asyncio.to_thread(self.detector)]
+        loading: list[Awaitable[object]] = [asyncio.to_thread(self._load_detector)]
         providers = (self.stt.warm(), self.llm.warm(), self.tts.warm())
         if self.turn_model is not None:
             loading.append(asyncio.to_thread(self.turn_model.warm))
@@ -77,12 +82,19 @@ class Stack:
         await asyncio.gather(*loading, *providers)
         await self._prewarm.start(phrases)
 
+    def _load_detector(self) -> None:
+        first = self.detector()
+        if isinstance(first, SharedVoiceDetector):
+            first.close()
+
     def speak(self, text: str) -> AsyncGenerator[tuple[bytes, bool], None]:
         """Mu-law chunks of ``text`` and whether they were in hand already."""
         return self.phrases.speak(text)
 
     async def aclose(self) -> None:
         """Free everything."""
+        if isinstance(self.detector, DetectorPool):
+            self.detector.close()
         self.turn_threads.shutdown(wait=False, cancel_futures=True)
         await self._prewarm.aclose()
         await self.phrases.aclose()

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from voicelat.audio.vad import EnergyVad, VoiceDetector
+from voicelat.audio.vad import EnergyVad, SharedVoiceDetector, VoiceDetector
 from voicelat.errors import UsageError
 from voicelat.providers.protocols import (
     LanguageModel,
@@ -28,6 +28,7 @@ __all__ = [
     "Role",
     "detector",
     "language_model",
+    "serving_detector",
     "speech_to_text",
     "text_to_speech",
     "transcriber",
@@ -179,6 +180,17 @@ def detector(name: Literal["silero", "energy"]) -> Callable[[], VoiceDetector]:
     from voicelat.providers.local.vad import SileroVad
 
     return SileroVad
+
+
+def serving_detector(
+    name: Literal["silero", "energy"],
+) -> Callable[[], VoiceDetector | SharedVoiceDetector]:
+    """The same for many calls at once: a model is shared by all of them, off the event loop."""
+    if name == "energy":
+        return EnergyVad
+    from voicelat.providers.local.vad_batch import SileroBatch
+
+    return SileroBatch()
 
 
 def turn_model(name: str) -> TurnModel | None:

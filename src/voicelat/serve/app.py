@@ -138,6 +138,12 @@ class TwilioServer:
             "what",
             phrases.counts,
         )
+        show.watch_counts(
+            "voicelat_vad_windows",
+            "What the shared voice detector judged, in how many batches, and what it could not",
+            "what",
+            lambda: self._stack.detector_counts,
+        )
         show.watch_histogram(
             "voicelat_loop_lag_ms",
             "How late the event loop was, every 20 ms",

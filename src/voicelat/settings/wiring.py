@@ -69,7 +69,7 @@ def stack(settings: Settings) -> Stack:
         registry.speech_to_text(settings.stt_provider, options),
         _hedged(settings, registry.language_model(settings.llm_provider, options)),
         tts,
-        detector=registry.detector(settings.vad),
+        detector=registry.serving_detector(settings.vad),
         turn_model=registry.turn_model(settings.turn_model),
         transcriber=registry.transcriber(settings.fallback_provider, options),
         phrases=_phrases(settings, tts),

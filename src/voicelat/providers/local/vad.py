@@ -14,12 +14,13 @@ from voicelat.audio import mulaw as codec
 from voicelat.providers.local.inference import Array, Session, inference_errors, open_session
 from voicelat.providers.local.weights import SILERO
 
-__all__ = ["SileroVad", "load"]
+__all__ = ["CONTEXT", "FLOAT", "STATE", "WINDOW", "SileroVad", "load", "shared_session"]
 
 # Sizes at 8 kHz: silero_vad utils_vad.OnnxWrapper.
-_WINDOW: Final = 256
-_CONTEXT: Final = 32
-_FLOAT: Final = codec.LINEAR.astype(np.float32) / np.float32(32768)
+WINDOW: Final = 256
+CONTEXT: Final = 32
+STATE: Final = 128
+FLOAT: Final = codec.LINEAR.astype(np.float32) / np.float32(32768)
 _RATE: Final = np.array(codec.RATE, np.int64)
 
 
@@ -34,8 +35,8 @@ class SileroVad:
     __slots__ = ("_feed", "_samples", "_session", "window_ms")
 
     def __init__(self) -> None:
-        self.window_ms = _WINDOW // codec.BYTES_PER_MS
-        self._session = _shared()
+        self.window_ms = WINDOW // codec.BYTES_PER_MS
+        self._session = shared_session()
         self._feed = _start()
         self._samples = self._feed["input"]
 
@@ -46,8 +47,8 @@ class SileroVad:
         fails.
         """
         samples = self._samples
-        samples[0, :_CONTEXT] = samples[0, -_CONTEXT:]
-        samples[0, _CONTEXT:] = _FLOAT[np.frombuffer(window, np.uint8)].reshape(_WINDOW)
+        samples[0, :CONTEXT] = samples[0, -CONTEXT:]
+        samples[0, CONTEXT:] = FLOAT[np.frombuffer(window, np.uint8)].reshape(WINDOW)
         with inference_errors():
             speech, self._feed["state"] = self._session.run(None, self._feed)
         return float(speech[0, 0])
@@ -55,11 +56,12 @@ class SileroVad:
 
 def load() -> None:
     """Load the shared session and run it once. Blocks; later calls return at once."""
-    _shared()
+    shared_session()
 
 
 @cache
-def _shared() -> Session:
+def shared_session() -> Session:
+    """The one session of this process. The first time it is loaded, which blocks."""
     session = open_session(SILERO)
     with inference_errors():
         session.run(None, _start())
@@ -69,7 +71,7 @@ def _shared() -> Session:
 def _start() -> dict[str, Array]:
     """The inputs at the beginning of a call."""
     return {
-        "input": np.zeros((1, _CONTEXT + _WINDOW), np.float32),
-        "state": np.zeros((2, 1, 128), np.float32),
+        "input": np.zeros((1, CONTEXT + WINDOW), np.float32),
+        "state": np.zeros((2, 1, STATE), np.float32),
         "sr": _RATE,
     }
