@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.loadtest.test_utterances import quiet, save, speech
 
 from voicelat.demo import DemoPlan, LiveTurn, run_demo
 from voicelat.demo import run as run_module
@@ -17,8 +18,6 @@ from voicelat.errors import UsageError
 from voicelat.metrics.targets import parse_gate
 from voicelat.providers import local
 from voicelat.turn.trace import Trace, replay
-
-from .test_utterances import quiet, save, speech
 
 INSTANT = {
     "STT_PROVIDER": "simulated:instant",

@@ -759,3 +759,15 @@ async def test_the_first_audio_of_an_opener_and_of_the_content_are_two_instants(
     assert 160 + content - sent == record.FIRST_CONTENT_MS
     assert record.reply == "Let me see. At nine."
     assert record.cache == "hit"
+
+
+@virtual_time
+async def test_a_peer_that_takes_nothing_is_cut_off_with_its_reason() -> None:
+    engine = EngineConfig(unread_timeout_ms=1000)
+    async with _talking(greeting="Hello, how can I help you?", engine=engine) as talk:
+        talk.wire.stuck = True
+        await talk.say("What time is it?")
+        await talk.send(silence(200))
+        assert talk.call.why is None
+        await talk.send(silence(1000))
+        assert talk.call.why == "the peer does not read"

@@ -16,8 +16,9 @@ from twilio.request_validator import RequestValidator  # type: ignore[import-unt
 from voicelat import __version__
 from voicelat.caller import Say, Script, Silence
 from voicelat.engine.stack import Stack
-from voicelat.errors import ProviderError, UsageError
+from voicelat.errors import ConnectError, ProviderError, UsageError
 from voicelat.loadtest.line import place_call
+from voicelat.providers.simulated import SimulatedLlm, profile
 from voicelat.serve.app import TwilioServer
 from voicelat.serve.config import ServeConfig
 
@@ -232,3 +233,15 @@ async def test_warming_twice_warms_once_and_a_phrase_that_cannot_be_said_is_a_wa
     await server.warm()
     assert mute.warmed == 1
     assert "cannot say 'Hello, how can I help you?': mute: no voice" in caplog.text
+
+
+async def test_providers_that_are_not_ready_in_time_are_told_in_one_line() -> None:
+    class Slow(SimulatedLlm):
+        async def warm(self) -> None:
+            await asyncio.Event().wait()
+
+    stack = instant_stack()
+    stack.llm = Slow(profile("instant"))
+    server = TwilioServer(stack, ServeConfig(warm_timeout_s=0.05))
+    with pytest.raises(ConnectError, match="WARM_TIMEOUT_S"):
+        await server.warm()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import httpx
 import pytest
 from tests.serve.running import Inside, serving, until
 from websockets.asyncio.client import connect
 from websockets.client import ClientProtocol
+from websockets.exceptions import InvalidStatus
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.uri import parse_uri
@@ -94,32 +95,32 @@ FORM = b"POST /voice HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form
 
 @pytest.mark.parametrize("begun", [b"", b"GET /me", FORM + b"Content-Length: 9\r\n\r\nab"])
 async def test_a_request_that_never_ends_is_cut(
-    begun: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    begun: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(connections, "REQUEST_S", 0.1)
-    careful = ServeConfig(auth_token="12345")  # reads a form before it answers
+    careful = ServeConfig(
+        auth_token="12345", handshake_timeout_s=0.1
+    )  # reads a form before it answers
     async with serving(careful) as server, raw(server) as (reader, writer):
         writer.write(begun)
         assert await reader.read() == b""
     assert [r.getMessage() for r in caplog.records if r.exc_info] == []
 
 
-async def test_a_second_request_that_never_ends_is_cut_too(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(connections, "REQUEST_S", 0.3)
-    async with serving() as server, raw(server) as (reader, writer):
+async def test_a_second_request_that_never_ends_is_cut_too() -> None:
+    async with (
+        serving(ServeConfig(handshake_timeout_s=0.3)) as server,
+        raw(server) as (reader, writer),
+    ):
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /heal")
         assert (await reader.read()).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-async def test_a_call_outlasts_the_time_for_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "REQUEST_S", 0.1)
-    async with serving() as server, connect(server.media) as call:
+async def test_a_call_outlasts_the_time_for_a_request() -> None:
+    impatient = ServeConfig(handshake_timeout_s=0.5)
+    async with serving(impatient) as server, connect(server.media) as call:
         await call.send(START)
         async with raw(server) as (reader, _):
             assert await reader.read() == b""  # its time is over, so is the one of the call
-        monkeypatch.setattr(connections, "REQUEST_S", PATIENCE_S)
         async with httpx.AsyncClient() as http:
             health = await http.get(f"{server.url}/healthz")
         assert health.json()["calls"] == 1
@@ -174,3 +175,12 @@ async def test_what_is_unread_of_a_call_that_ended_is_not_kept(
         await until(server.idle)
         with pytest.raises(ConnectionError):
             await deaf.ping(PONGS * 10)
+
+
+async def test_sockets_that_never_start_leave_room_for_nobody_else_only_up_to_a_limit() -> None:
+    async with serving(ServeConfig(max_sockets=3)) as server, AsyncExitStack() as held:
+        for _ in range(3):
+            await held.enter_async_context(connect(server.media))
+        with pytest.raises(InvalidStatus):
+            await connect(server.media)
+        assert await server.events("refused: too many sockets") == 1

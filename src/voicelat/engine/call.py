@@ -158,6 +158,9 @@ class Call:
 
     def _hear(self, media: Media) -> None:
         now_ms = self._clock.now_ms()
+        if self.playout.stuck_ms(now_ms) > self._engine.unread_timeout_ms:
+            self.post(on.StreamStopped("the peer does not read"))
+            return
         at_ms, edges = self.ear.hear(media.payload, media.timestamp_ms, now_ms)
         self.listener.feed(media.payload)
         if self.hinter is not None:

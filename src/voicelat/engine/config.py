@@ -20,6 +20,7 @@ _FROM_ONE: Final = (
     "whole_reply_ms",
     "fallback_audio_ms",
     "fallback_timeout_ms",
+    "unread_timeout_ms",
 )
 
 
@@ -76,6 +77,9 @@ class EngineConfig:
     fallback_min_confidence: float = 0.6
     """Below this confidence its text is not used; assumed, no published figure. One that tells
     no confidence is used in the history only."""
+    unread_timeout_ms: int = 5000
+    """A peer that takes nothing of what is sent for so long is cut off. Twilio reads at once; what
+    it has not taken after five seconds nobody wants to hear."""
     start_timeout_ms: int = 10_000
     """How long a socket may be open without Twilio's ``start``."""
 

@@ -59,6 +59,8 @@ class Playout:
         self._play_ms = 0
         """When the next frame will be played."""
         self._wake: asyncio.Future[None] | None = None
+        self._sending_ms: int | None = None
+        """Since when a send has not come back; None: none is under way."""
         self.gap_ms = 0
         """Silence the caller heard because a reply's next audio came too late."""
         self._more = False
@@ -114,11 +116,15 @@ class Playout:
         self.held = False
         self._wake_up()
 
+    def stuck_ms(self, now_ms: int) -> int:
+        """For how long the peer has taken nothing; 0 while it takes what it is sent."""
+        return 0 if self._sending_ms is None else now_ms - self._sending_ms
+
     async def run(self) -> None:
         """Send until cancelled. Raises ConnectError when the transport is closed."""
         while True:
             while self._urgent:
-                await self._transport.send(self._urgent.popleft())
+                await self._send(self._urgent.popleft())
             wait_ms = await self._send_due()
             if not self._urgent:
                 await self._sleep(wait_ms)
@@ -130,7 +136,7 @@ class Playout:
         item = self._queue[0]
         if isinstance(item, _Mark):
             self._queue.popleft()
-            await self._transport.send(encode_mark(self._stream_sid, item.name))
+            await self._send(encode_mark(self._stream_sid, item.name))
             return 0
         now_ms = self._clock.now_ms()
         early_ms = self._play_ms - self._lead_ms - now_ms
@@ -141,10 +147,15 @@ class Playout:
         self._play_ms = play_ms + FRAME_MS
         # Before the send: while that waits, a `clear` may take the frame back.
         self._on_play(play_ms, item.audio)
-        await self._transport.send(encode_media(self._stream_sid, item.audio))
+        await self._send(encode_media(self._stream_sid, item.audio))
         if item.on_sent is not None:
             item.on_sent()
         return 0
+
+    async def _send(self, text: str) -> None:
+        self._sending_ms = self._clock.now_ms()
+        await self._transport.send(text)
+        self._sending_ms = None
 
     def _append(self, frames: list[bytes], on_audible: Callable[[], None] | None) -> bool:
         now_ms = self._clock.now_ms()

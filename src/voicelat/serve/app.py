@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import time
@@ -23,14 +24,16 @@ from voicelat.engine.guards import LAG_BUCKETS_MS, LoopWatch
 from voicelat.engine.recording import TapeDeck
 from voicelat.engine.stack import Stack
 from voicelat.engine.turn_loop import TurnLoop
-from voicelat.errors import UsageError
+from voicelat.errors import ConnectError, UsageError
+from voicelat.metrics.merge import Ratio, merge
 from voicelat.metrics.prometheus import CONTENT_TYPE, PrometheusExporter
 from voicelat.metrics.record import TurnRecord
 from voicelat.metrics.recorder import MetricRecorder
 from voicelat.serve.config import ServeConfig
 from voicelat.serve.connections import CUT_OFF
+from voicelat.serve.crew import Crew, FolderTokens
 from voicelat.serve.socket import AsgiTransport
-from voicelat.serve.tokens import StreamTokens
+from voicelat.serve.tokens import MAX_WAITING, StreamTokens
 from voicelat.turn.config import TurnConfig
 from voicelat.turn.endpointing import EndpointPolicy
 from voicelat.turn.tuner import EouTuner
@@ -53,7 +56,8 @@ class TwilioServer:
     """The reference server on one stack. ``app`` is its ASGI application.
 
     The application warms the stack at start-up, and at shutdown writes what is still queued.
-    ``lost_logs``: how many log lines were dropped so far, None: nobody counts.
+    ``lost_logs``: how many log lines were dropped so far, None: nobody counts. ``crew``: the other
+    workers on the same port; None: this process is alone.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class TwilioServer:
         settings: dict[str, str | int | float | bool] | None = None,
         prewarm: bool = True,
         lost_logs: Callable[[], int] | None = None,
+        crew: Crew | None = None,
     ) -> None:
         config.check()
         self.config = config
@@ -76,7 +81,11 @@ class TwilioServer:
         self._stack = stack
         self._prewarm = prewarm
         self._warm = False
-        self._tokens = StreamTokens(config.token_life_s)
+        self._open_sockets = 0
+        self.crew = crew
+        self._tokens: StreamTokens | FolderTokens = StreamTokens(config.token_life_s)
+        if crew is not None:
+            self._tokens = FolderTokens(crew.folder / "tokens", config.token_life_s, MAX_WAITING)
         self._recorder = MetricRecorder(config.turns_file) if config.turns_file else None
         self._deck = TapeDeck(config.record_dir) if config.record_dir else None
         self._exporter = PrometheusExporter(self._recorder.counts if self._recorder else None)
@@ -117,6 +126,8 @@ class TwilioServer:
             "why",
             lambda: self._sockets,
         )
+        if self.crew is not None:
+            show.watch_gauge("voicelat_workers", "Workers that answered", lambda: 1)
         phrases = self._stack.phrases
         show.watch_counts(
             "voicelat_phrase_lookups",
@@ -178,11 +189,18 @@ class TwilioServer:
     async def warm(self) -> None:
         """Get ready for the first call; the second time there is nothing to do.
 
-        Raises what `Stack.warm` raises.
+        Raises what `Stack.warm` raises, and ConnectError when it takes too long.
         """
         if self._warm:
             return
-        await self._stack.warm(self.loop.phrases if self._prewarm else ())
+        try:
+            async with asyncio.timeout(self.config.warm_timeout_s):
+                await self._stack.warm(self.loop.phrases if self._prewarm else ())
+        except TimeoutError:
+            limit = f"{self.config.warm_timeout_s:g} s"
+            raise ConnectError(
+                f"the providers were not ready within {limit} (WARM_TIMEOUT_S)"
+            ) from None
         for phrase, why in self._stack.phrases.failed.items():
             _LOG.warning("cannot say %r: %s", phrase, why)
         self._warm = True
@@ -255,9 +273,18 @@ class TwilioServer:
             self._sockets["refused: busy"] += 1
             await socket.close(1013, "busy")
             return
+        if self._open_sockets >= self.config.max_sockets:
+            self._sockets["refused: too many sockets"] += 1
+            await socket.close(1013, "too many sockets")
+            return
         await socket.accept()
         transport = AsgiTransport(socket)
-        summary = await self.loop.run(transport)
+        self._open_sockets += 1
+        try:
+            summary = await self.loop.run(transport)
+        finally:
+            self._open_sockets -= 1
+            self._tell_crew()
         self._sockets[summary.why] += 1
         if transport.close_code in CUT_OFF:
             self._sockets[CUT_OFF[transport.close_code]] += 1
@@ -270,9 +297,20 @@ class TwilioServer:
 
     @property
     def _busy(self) -> bool:
-        return self.draining or self.loop.calls >= self.config.max_calls
+        """Whether a call would be one too many. Workers have room for each other's: where a
+        connection arrives is chance."""
+        if self.crew is None:
+            return self.draining or self.loop.calls >= self.config.max_calls
+        most = self.config.max_calls * self.crew.place.workers
+        return self.draining or self.crew.calls >= most
+
+    def _tell_crew(self) -> None:
+        if self.crew is not None:
+            self.crew.note_calls(self.loop.calls)
 
     def _admit(self, start: Start) -> str | None:
+        if self.crew is not None:
+            self.crew.note_calls(self.loop.calls)
         if self._busy:  # sockets that were opened when it was not
             return "busy"
         if self.config.auth_token is None:
@@ -323,15 +361,24 @@ class TwilioServer:
     async def _healthz(self, _request: Request) -> Response:
         health = {
             "status": "draining" if self.draining else "ok",
-            "calls": self.loop.calls,
+            "calls": self.loop.calls if self.crew is None else self.crew.calls,
             "version": __version__,
         }
         return JSONResponse(health, status_code=503 if self.draining else 200)
 
-    async def _metrics(self, _request: Request) -> Response:
-        return Response(self._exporter.exposition(), headers={"content-type": CONTENT_TYPE})
+    async def _metrics(self, request: Request) -> Response:
+        """Of all workers, whichever was asked; of this one alone with ``?of=me``."""
+        own = self._exporter.exposition()
+        if self.crew is not None and request.query_params.get("of") != "me":
+            told = [text for text in await self.crew.others() if text is not None]
+            self._sockets["worker missing"] += self.crew.place.workers - 1 - len(told)
+            own = merge([own.decode(), *told], _RATIOS)
+        return Response(own, headers={"content-type": CONTENT_TYPE})
 
 
+_RATIOS = {
+    "voicelat_phrase_hit_rate": Ratio("voicelat_phrase_lookups_total", "result", "hit"),
+}
 _STREAM_EVENTS = frozenset({"stream-started", "stream-stopped", "stream-error"})
 
 

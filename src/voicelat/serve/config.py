@@ -28,6 +28,15 @@ class ServeConfig:
     max_calls: int = 100
     max_message_bytes: int = 65_536
     """A socket that sends more in one message is cut off."""
+    max_sockets: int = 1000
+    """Media sockets open at once, with a call or without: connects that never say ``start`` must
+    not eat the process."""
+    handshake_timeout_s: float = 20.0
+    """From the connection, or the last answer on it, to the next answer. Ours take milliseconds,
+    and Twilio gives a webhook up to 15 s."""
+    warm_timeout_s: float = 120.0
+    """How long the providers may take to get ready: a model from a slow disk takes half a minute,
+    a service that hangs takes for ever."""
     turns_file: Path | None = None
     record_dir: Path | None = None
     grace_s: float = 30.0

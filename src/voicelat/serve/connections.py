@@ -16,11 +16,7 @@ if TYPE_CHECKING:
     import h11
     from websockets.frames import Frame
 
-__all__ = ["CUT_OFF", "HttpConnection", "MediaConnection"]
-
-REQUEST_S: Final = 20.0
-"""From the connection, or the last answer on it, to the next answer. Ours take milliseconds,
-and Twilio gives a webhook up to 15 s."""
+__all__ = ["CUT_OFF", "HttpConnection", "MediaConnection", "impatient"]
 
 LINGER_S: Final = 10.0
 """How long what was sent may wait to be read once a socket has ended."""
@@ -44,8 +40,11 @@ CUT_OFF: Final = {
 
 
 class HttpConnection(H11Protocol):
-    """A connection that is cut when no request comes in time, or only half of one."""
+    """A connection that is cut when no request comes in time, or only half of one. Make a kind of
+    it with `impatient`."""
 
+    request_s = 20.0
+    """From the connection, or the last answer on it, to the next answer."""
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -70,11 +69,16 @@ class HttpConnection(H11Protocol):
         self._wait()
 
     def _wait(self) -> None:
-        self._deadline = self.loop.call_later(REQUEST_S, self.transport.abort)
+        self._deadline = self.loop.call_later(self.request_s, self.transport.abort)
 
     def _wait_no_more(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
+
+
+def impatient(request_s: float) -> type[HttpConnection]:
+    """The class of connections that wait so long: uvicorn wants one."""
+    return type("HttpConnection", (HttpConnection,), {"request_s": request_s})
 
 
 class MediaConnection(WebSocketsSansIOProtocol):

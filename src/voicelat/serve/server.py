@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable
 from types import FrameType
@@ -15,9 +17,9 @@ import uvicorn
 
 from voicelat.errors import UsageError
 from voicelat.serve.app import TwilioServer
-from voicelat.serve.connections import HttpConnection, MediaConnection
+from voicelat.serve.connections import MediaConnection, impatient
 
-__all__ = ["run", "uvicorn_config"]
+__all__ = ["listen_on", "run", "uvicorn_config"]
 
 _LOG = logging.getLogger("voicelat.serve")
 
@@ -25,12 +27,18 @@ _LOG = logging.getLogger("voicelat.serve")
 def run(server: TwilioServer, *, on_ready: Callable[[str], None] | None = None) -> None:
     """Serve until SIGTERM, or SIGINT, which is raised on as KeyboardInterrupt.
 
-    ``on_ready`` is called with the server's base URL once calls are taken. Raises UsageError
-    when the address cannot be listened on, and what `Stack.warm` raises.
+    ``on_ready`` is called with the server's base URL once calls are taken. A worker of several
+    also ends with its supervisor. Raises UsageError when the address cannot be listened on, and
+    what `Stack.warm` raises.
     """
-    listener = _listen(server.config.host, server.config.port)
+    crew = server.crew
+    if crew is None:
+        sockets = [listen_on(server.config.host, server.config.port)]
+    else:
+        sockets = [listen_on(server.config.host, crew.place.port, shared=True), crew.listen()]
+        threading.Thread(target=_end_with_supervisor, name="voicelat-crew", daemon=True).start()
     runner = _Uvicorn(uvicorn_config(server), server, on_ready)
-    runner.run(sockets=[listener])
+    runner.run(sockets=sockets)
     if signal.SIGINT in runner.signals:
         raise KeyboardInterrupt
 
@@ -43,7 +51,7 @@ def uvicorn_config(server: TwilioServer) -> uvicorn.Config:
         ws=MediaConnection,
         ws_per_message_deflate=False,
         ws_max_size=server.config.max_message_bytes,
-        http=HttpConnection,
+        http=impatient(server.config.handshake_timeout_s),
         log_config=None,
         access_log=False,
         lifespan="on",
@@ -120,10 +128,23 @@ class _Uvicorn(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _end_with_supervisor() -> None:
+    """Its end closes our standard input, however it ended: then our calls may finish."""
+    while os.read(0, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def listen_on(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A socket bound to the address. ``shared``: with other processes, who get connections each.
+
+    Raises UsageError when that cannot be.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listener.bind((host, port))
     except OSError as error:

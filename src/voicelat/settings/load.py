@@ -44,6 +44,10 @@ _CHANGE_A_TURN: Final = (
     "EOU_TUNE",
     "BARGE_IN_ONSET_MS",
     "REPLY_TIMEOUT_MS",
+    "LLM_FIRST_TOKEN_MS",
+    "LLM_STALL_MS",
+    "TTS_FIRST_BYTE_MS",
+    "TTS_STALL_MS",
     "SEND_LEAD_MS",
     "AI_MAX_WORDS_FIRST_REPLY",
     "TTS_RATE",
@@ -146,6 +150,11 @@ class Settings(Values, frozen=True, kw_only=True):
             by_clause=self.reply_by_clause,
             opener=self.reply_opener or "",
             start_timeout_ms=self.start_timeout_ms,
+            unread_timeout_ms=self.unread_timeout_ms,
+            llm_first_token_ms=self.llm_first_token_ms,
+            llm_stall_ms=self.llm_stall_ms,
+            tts_first_byte_ms=self.tts_first_byte_ms,
+            tts_stall_ms=self.tts_stall_ms,
         )
 
 

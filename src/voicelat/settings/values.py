@@ -124,6 +124,16 @@ class Values(Struct, frozen=True, kw_only=True):
     reply_by_clause: Annotated[
         bool, _is("Speak a reply clause by clause while it is written; 0: when it is whole.")
     ] = True
+    llm_first_token_ms: Annotated[
+        int, _is("The longest wait for a model's first token.", "ms", 100, 120_000)
+    ] = 5000
+    llm_stall_ms: Annotated[int, _is("The longest wait for its next one.", "ms", 100, 120_000)] = (
+        4000
+    )
+    tts_first_byte_ms: Annotated[
+        int, _is("The longest wait for the first audio of a clause.", "ms", 100, 120_000)
+    ] = 3000
+    tts_stall_ms: Annotated[int, _is("The longest wait for its next.", "ms", 100, 120_000)] = 2000
     openai_api_key: Annotated[Secret | None, _is("Key for OpenAI or a compatible server.")] = None
     openai_base_url: Annotated[Url | None, _is("Where it is. None: at OpenAI.")] = None
     openai_model: Annotated[Text | None, _is("Its language model.")] = None
@@ -188,13 +198,33 @@ class Values(Struct, frozen=True, kw_only=True):
     twilio_auth_token: Annotated[
         Secret | None, _is("Checks Twilio's signatures. None: listen on loopback only.")
     ] = None
-    max_calls: Annotated[int, _is("Calls at once; more are refused.", "calls", 1, 100_000)] = 100
+    workers: Annotated[
+        int, _is("Processes that share the port and the calls.", "processes", 1, 256)
+    ] = 1
+    max_calls: Annotated[
+        int, _is("Calls at once for each process; more are refused.", "calls", 1, 100_000)
+    ] = 100
     max_message_bytes: Annotated[
         int, _is("The largest socket message taken.", "bytes", 1024, 16_777_216)
     ] = 65_536
     start_timeout_ms: Annotated[
         int, _is("How long an open socket may stay without a start.", "ms", 100, 120_000)
     ] = 10_000
+    max_sockets: Annotated[
+        int, _is("Media sockets open at once, with a call or without.", "sockets", 1, 100_000)
+    ] = 1000
+    handshake_timeout_s: Annotated[
+        float, _is("How long a connection may take for a whole request.", "s", 1, 600)
+    ] = 20.0
+    unread_timeout_ms: Annotated[
+        int, _is("A peer that reads nothing for so long is cut off.", "ms", 100, 120_000)
+    ] = 5000
+    grace_s: Annotated[
+        float, _is("How long calls may go on after the first SIGTERM.", "s", 0, 86_400)
+    ] = 30.0
+    warm_timeout_s: Annotated[
+        float, _is("How long the providers may take to get ready.", "s", 1, 3600)
+    ] = 120.0
     turns_file: Annotated[Path | None, _is("One JSON line per turn goes here. None: nowhere.")] = (
         "turns.jsonl"
     )

@@ -24,6 +24,7 @@ from voicelat.providers.protocols import LanguageModel, TextToSpeech
 from voicelat.providers.registry import ProviderOptions
 from voicelat.serve.app import TwilioServer
 from voicelat.serve.config import ServeConfig
+from voicelat.serve.crew import Crew
 from voicelat.settings.load import Settings
 from voicelat.turn.policies import policy
 from voicelat.turn.tuner import EouTuner
@@ -118,8 +119,9 @@ def server(
     *,
     insecure: bool = False,
     lost_logs: Callable[[], int] | None = None,
+    crew: Crew | None = None,
 ) -> TwilioServer:
-    """The reference server. ``lost_logs``: see `TwilioServer`. Raises what `stack` and
+    """The reference server. ``lost_logs``, ``crew``: see `TwilioServer`. Raises what `stack` and
     `ServeConfig.check` raise."""
     config = ServeConfig(
         host=settings.host,
@@ -129,6 +131,10 @@ def server(
         insecure=insecure,
         max_calls=settings.max_calls,
         max_message_bytes=settings.max_message_bytes,
+        max_sockets=settings.max_sockets,
+        handshake_timeout_s=settings.handshake_timeout_s,
+        warm_timeout_s=settings.warm_timeout_s,
+        grace_s=settings.grace_s,
         turns_file=Path(settings.turns_file) if settings.turns_file else None,
         record_dir=Path(settings.record_dir) if settings.record_dir else None,
     )
@@ -142,16 +148,19 @@ def server(
         settings=settings.in_force(),
         prewarm=settings.tts_prewarm,
         lost_logs=lost_logs,
+        crew=crew,
     )
 
 
 @contextmanager
-def logs(settings: Settings) -> Iterator[LogQueue]:
-    """Logs to stderr as the settings say, while the block runs."""
+def logs(settings: Settings, worker: int | None = None) -> Iterator[LogQueue]:
+    """Logs to stderr as the settings say, while the block runs. ``worker``: which one of several;
+    None: the only one."""
+    who = "" if worker is None else f" worker {worker}"
     logging.basicConfig(
         stream=sys.stderr,
         level=settings.log_level,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        format=f"%(asctime)s{who} %(levelname)s %(name)s: %(message)s",
     )
     if settings.log_level == "INFO" and not settings.debug:
         # Two lines of it per connection, and one per request, would drown ours.
