@@ -41,11 +41,14 @@ bench: env ## the benchmarks; each prints its figure
 docs: env ## write the generated pages of docs/ again
 	@$(BIN)/python docs/generate.py
 
-lock: $(BIN)/uv ## resolve pyproject.toml into the three locks (ARGS=--upgrade for newer versions)
+lock: $(BIN)/uv ## resolve pyproject.toml and the foreign bot into the locks (ARGS=--upgrade for newer versions)
 	@$(LOCK) $(ARGS) --all-extras --group dev --output-file requirements.lock
 	@$(LOCK) --extra openai --extra google --extra redis --group dev --constraints requirements.lock \
 		--output-file requirements-core.lock
 	@$(filter-out pyproject.toml,$(LOCK)) $(ARGS) --group bootstrap --output-file bootstrap.lock
+	@# A bot that is not ours, for tests: what it needs clashes with what we need.
+	@$(filter-out pyproject.toml,$(LOCK)) $(ARGS) tests/loadtest/foreign/pipecat.in \
+		--output-file tests/loadtest/foreign/pipecat.lock
 
 clean: ## remove the environment and every cache
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

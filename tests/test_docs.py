@@ -104,7 +104,7 @@ def test_no_lock_names_a_registry() -> None:
         "requirements.lock",
         "turn-model.lock",
     ]
-    for lock in locks:
+    for lock in (*locks, *ROOT.glob("tests/**/*.lock")):
         for line in lock.read_text().splitlines():
             assert line.startswith("    --hash=sha256:") or "==" in line.split()[0]
             assert "://" not in line

@@ -38,6 +38,8 @@ class GoogleDouble:
         self._ears = SimulatedStt(profile, seed)
         self._voice = SimulatedTts(profile, seed)
         self._rng = random.Random(seed)
+        self.exhausted = False
+        """Whether every request is refused for want of quota."""
         self.endpoint = ""
         """``127.0.0.1:PORT`` while it runs."""
 
@@ -64,6 +66,7 @@ class GoogleDouble:
 
         def ears(api: Any) -> Any:
             async def recognise(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+                await self._refuse(context)
                 async with aclosing(self._recognise(api, requests)) as answers:
                     async for answer in answers:
                         yield answer
@@ -118,14 +121,20 @@ class GoogleDouble:
         await asyncio.sleep(self._profile.stt_partial.sample(self._rng))
         ear.close_segment()
 
-    async def _speak(self, requests: AsyncIterator[Any], _context: Any) -> AsyncIterator[Any]:
+    async def _refuse(self, context: Any) -> None:
+        if self.exhausted:
+            await context.abort(self._grpc.StatusCode.RESOURCE_EXHAUSTED, "quota exceeded")
+
+    async def _speak(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
         async for request in requests:
+            await self._refuse(context)
             async with aclosing(self._voice.speak(request.input.text, "")) as chunks:
                 async for chunk in chunks:
                     yield self._tts.StreamingSynthesizeResponse(audio_content=chunk)
 
-    async def _speak_whole(self, request: Any, _context: Any) -> Any:
+    async def _speak_whole(self, request: Any, context: Any) -> Any:
         """Whole speech comes when all of it has been made."""
+        await self._refuse(context)
         async with aclosing(self._voice.speak(request.input.text, "")) as chunks:
             audio = b"".join([chunk async for chunk in chunks])
         return self._tts.SynthesizeSpeechResponse(audio_content=audio)
