@@ -19,21 +19,25 @@ from pathlib import Path
 from statistics import median
 from urllib.request import urlopen
 
-from knee import HANGOVER_MS, noise_words
+import numpy as np
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, WebSocketException
 
+from voicelat.audio.mulaw import encode
 from voicelat.demo.server import running_server
 from voicelat.loadtest.cast import Cast
 from voicelat.loadtest.line import place_call
 from voicelat.loadtest.scenario import Scenario, Talk
+from voicelat.loadtest.utterances import Utterance
 
 AT_ONCE = 400
+HANGOVER_MS = 160
 
 
 async def waits(url: str) -> list[int]:
     """What one caller waits for, beyond the hangover."""
-    cast = Cast(noise_words(), Scenario(talk=Talk(questions=4, think_ms=(100, 300))))
+    noise = np.random.default_rng(1).normal(0.0, 3000.0, 6400).astype(np.int16)
+    cast = Cast([Utterance(encode(noise))], Scenario(talk=Talk(questions=4, think_ms=(100, 300))))
     script, setup = cast.call(1)
     heard = (await place_call(url, script, setup=setup)).heard
     return [one.v2v_ms - HANGOVER_MS for one in heard if one.v2v_ms is not None]
@@ -60,7 +64,7 @@ async def measure(connects: int) -> dict[str, object]:
     settings = {
         **dict.fromkeys(("STT_PROVIDER", "LLM_PROVIDER", "TTS_PROVIDER"), "simulated:instant"),
         **{"VAD": "energy", "VAD_HANGOVER_MS": str(HANGOVER_MS), "SPEAK_GATE_MS": "0"},
-        **{"TURNS_FILE": "", "START_TIMEOUT_MS": "5000"},
+        **{"TURNS_FILE": "", "START_TIMEOUT_MS": "5000", "AI_MAX_WORDS_FIRST_REPLY": "1"},
     }
     fates: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -68,9 +72,7 @@ async def measure(connects: int) -> dict[str, object]:
             url = f"{base.replace('http', 'ws', 1)}/media"
             alone = await waits(url)
             room = asyncio.Semaphore(AT_ONCE)
-            crowd = [
-                asyncio.create_task(silent(url, room, fates)) for _ in range(connects)
-            ]
+            crowd = [asyncio.create_task(silent(url, room, fates)) for _ in range(connects)]
             meanwhile = await waits(url)
             await asyncio.gather(*crowd)
             scrape = await asyncio.to_thread(lambda: urlopen(f"{base}/metrics").read().decode())

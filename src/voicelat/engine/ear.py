@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from voicelat.audio.echo import EchoGuard
-from voicelat.audio.level import level_dbfs
+from voicelat.audio.level import AUDIBLE_DBFS, level_dbfs
 from voicelat.audio.mulaw import SILENCE, duration_ms
 from voicelat.audio.vad import (
     SharedVoiceDetector,
@@ -82,10 +82,16 @@ class Ear:
         self._next_media_ms = media_ms + length_ms
         at_ms = self._clock.to_call(media_ms, length_ms, now_ms)
         # A voice that has proved to be one keeps its quiet sounds.
-        if not self._speech and not self.echo.passes(at_ms, level_dbfs(audio)):
-            self.echo_ms += length_ms
+        level = level_dbfs(audio)
+        if not self._speech and not self.echo.passes(at_ms, level):
+            self.echo_ms += length_ms if level > AUDIBLE_DBFS else 0
             audio = bytes([SILENCE]) * len(audio)
         return at_ms, self._edges(audio, at_ms, now_ms)
+
+    @property
+    def late_ms(self) -> int:
+        """Audio that was dropped because its time had been filled already."""
+        return self._segmenter.late_ms
 
     def close(self) -> None:
         """The call is over."""

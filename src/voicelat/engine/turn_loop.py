@@ -38,6 +38,9 @@ class CallSummary:
     turns: int = 0
     drops: dict[str, int] = field(default_factory=dict)
     """Messages and events that were dropped, by reason."""
+    audio_ms: dict[str, int] = field(default_factory=dict)
+    """Caller audio that was not heard as it was sent: ``missing`` between messages (Twilio throws
+    away what is not read), ``late`` (its time had been filled already), ``echo`` of the agent."""
     playout_gap_ms: int = 0
     """Silence inside replies because audio came too late."""
     recogniser_errors: tuple[str, ...] = ()
@@ -193,7 +196,8 @@ class TurnLoop:
             call.info.call_id,
             why,
             call.turns,
-            {**_drops(inbox), **call.machine.dropped, **_hints_dropped(call)},
+            {**_drops(inbox), **call.machine.dropped, **_hints_dropped(call), **_unheard(call)},
+            _unheard_ms(call, inbox),
             call.playout.gap_ms,
             tuple(call.listener.errors),
             tuple(call.hinter.errors) if call.hinter is not None else (),
@@ -213,3 +217,18 @@ def _hints_dropped(call: Call) -> dict[str, int]:
     """Questions to the turn model that came to nothing, by why."""
     dropped = call.hinter.dropped if call.hinter is not None else {}
     return {f"hint: {why}": count for why, count in dropped.items()}
+
+
+def _unheard(call: Call) -> dict[str, int]:
+    """Messages whose audio was not taken for what they said, by why."""
+    counts = {
+        "implausible timestamp": call.ear.implausible,
+        "before a recogniser was there": call.listener.lost,
+    }
+    return {why: count for why, count in counts.items() if count}
+
+
+def _unheard_ms(call: Call, inbox: Inbox) -> dict[str, int]:
+    """The same in ms of audio: see `CallSummary.audio_ms`."""
+    lost = {"missing": inbox.gap_ms, "late": call.ear.late_ms, "echo": call.ear.echo_ms}
+    return {what: ms for what, ms in lost.items() if ms}

@@ -82,6 +82,14 @@ class LoadResult:
                 "trust these numbers; try fewer --callers, or more machines (--master, --worker)"
             )
 
+    @property
+    def about_itself(self) -> str:
+        """What placed the calls, and how well it kept time, in one line."""
+        made = self.generator
+        late = "unknown" if made.pacing_p99_ms is None else f"{made.pacing_p99_ms} ms"
+        where = f"{made.workers} workers" if made.workers else f"{made.cpu_share:.0%} of a core"
+        return f"Generator: {made.callers} callers on {where}, late at P99 by {late}"
+
     def to_json(self) -> bytes:
         """The report's keys, then how it came about."""
         about = {

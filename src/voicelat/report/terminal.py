@@ -113,7 +113,8 @@ def _numbers(summary: Summary) -> Table:
     for heading in ("n", "P50", "P90", "P95", "P99", "max"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, number in summary.numbers.items():
-        table.add_row(*_number_row(name, number))
+        if number.n or summary.measured_at == "server":  # a caller cannot know the others
+            table.add_row(*_number_row(name, number))
     if isinstance(summary.caller, CallerNumbers):
         table.add_section()
         for name, label in _CALLER_NAMES.items():
@@ -184,6 +185,8 @@ def _bar(share: float) -> str:
 
 
 def _legs(summary: Summary) -> RenderableType:
+    if summary.measured_at == "caller" and not any(leg.n for leg in summary.legs.values()):
+        return Text("Where the time goes only the server's own turns can tell", "dim")
     if not any(leg.n for leg in summary.legs.values()):
         return Text(
             "Where the time goes is unknown: these turns have neither stamps nor legs", "dim"

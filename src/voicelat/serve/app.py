@@ -91,6 +91,8 @@ class TwilioServer:
         self._exporter = PrometheusExporter(self._recorder.counts if self._recorder else None)
         self._sockets: Counter[str] = Counter()
         """How sockets ended, were refused, or lost messages: reasons of ours, never a peer's."""
+        self._audio_ms: Counter[str] = Counter()
+        """Caller audio not heard as it was sent, of calls that are over."""
         self.watch = LoopWatch(lost_logs)
         self.loop = TurnLoop(
             stack,
@@ -125,6 +127,12 @@ class TwilioServer:
             "Sockets ended, refused, and messages dropped",
             "why",
             lambda: self._sockets,
+        )
+        show.watch_counts(
+            "voicelat_caller_audio_ms",
+            "Caller audio not heard as it was sent: missing, late, or the agent's echo",
+            "what",
+            lambda: self._audio_ms,
         )
         if self.crew is not None:
             show.watch_gauge("voicelat_workers", "Workers that answered", lambda: 1)
@@ -294,6 +302,7 @@ class TwilioServer:
         self._sockets["broken inside"] += len(summary.errors)
         for reason, count in summary.drops.items():
             self._sockets[f"dropped: {reason}"] += count
+        self._audio_ms.update(summary.audio_ms)
 
     @property
     def _busy(self) -> bool:

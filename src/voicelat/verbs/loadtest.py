@@ -124,6 +124,7 @@ def loadtest(
     if plan.web is not None:
         console.print(f"Locust shows its pages at http://{web_at}", style="dim")
     result = _run(plan, out, console)
+    console.print(result.about_itself, style="dim")
     for line in result.complaints:
         console.print(line, style="bold red")
     if result.interrupted:

@@ -1,0 +1,40 @@
+"""Benchmarks that are tests as well, in a smaller size."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def benchmark(name: str, *options: str) -> Any:
+    command = [sys.executable, str(ROOT / "benchmarks" / name), "--json", *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.timeout(180)
+def test_calls_survive_faults_while_the_agent_speaks() -> None:
+    pytest.importorskip("google.cloud.speech")
+    pytest.importorskip("google.cloud.texttospeech")
+    pytest.importorskip("openai")
+    chosen = ("--faults", "reset", "stall", "quota", "--states", "speaking")
+    found = benchmark("faults.py", *chosen, "--at-once", "18")
+    assert len(found["cells"]) == 18
+    verdicts = {cell["verdict"] for cell in found["cells"]}
+    assert verdicts <= {"unharmed", "went on", "ended politely"}
+    assert found["left"]["tasks"] <= 0
+
+
+@pytest.mark.timeout(180)
+def test_a_crowd_that_never_starts_is_cut_off_and_a_caller_is_answered() -> None:
+    found = benchmark("connects.py", "--connects", "300")
+    assert found["meanwhile_ms"] is not None
+    assert found["fates"]["taken"] == found["fates"]["cut"] == 300
