@@ -21,7 +21,7 @@ import typer
 from voicelat.cli import app
 from voicelat.lab import replay
 from voicelat.lab.sweep import result
-from voicelat.metrics import diagnosis, record, summary, targets
+from voicelat.metrics import compare, diagnosis, record, summary, targets
 from voicelat.providers.simulated import PROFILES, Latency
 from voicelat.settings import SETTINGS
 from voicelat.turn.states import AGENT_MOVES, CALLER_MOVES, Agent, Caller
@@ -158,6 +158,8 @@ PARTS: dict[Path, dict[str, Callable[[], str]]] = {
     },
     HERE / "json.md": {
         "report": lambda: fields_part(summary.Summary),
+        "comparison": lambda: fields_part(compare.Comparison),
+        "difference": lambda: fields_part(compare.Difference),
         "number": lambda: fields_part(summary.NumberSummary),
         "leg": lambda: fields_part(summary.LegSummary),
         "target": lambda: fields_part(targets.TargetResult),
