@@ -21,8 +21,9 @@ import typer
 from voicelat.cli import app
 from voicelat.lab import replay
 from voicelat.lab.sweep import result
+from voicelat.loadtest import run as load_run
 from voicelat.loadtest import scenario
-from voicelat.metrics import finding, record, summary, targets
+from voicelat.metrics import compare, finding, record, summary, targets
 from voicelat.providers.simulated import PROFILES, Latency
 from voicelat.settings import SETTINGS
 from voicelat.turn.states import AGENT_MOVES, CALLER_MOVES, Agent, Caller
@@ -178,12 +179,15 @@ PARTS: dict[Path, dict[str, Callable[[], str]]] = {
     },
     HERE / "json.md": {
         "report": lambda: fields_part(summary.Summary),
+        "comparison": lambda: fields_part(compare.Comparison),
+        "difference": lambda: fields_part(compare.Difference),
         "number": lambda: fields_part(summary.NumberSummary),
         "leg": lambda: fields_part(summary.LegSummary),
         "target": lambda: fields_part(targets.TargetResult),
         "finding": lambda: fields_part(finding.Finding),
         "gate": lambda: fields_part(targets.GateResult),
         "caller": lambda: fields_part(summary.CallerNumbers),
+        "generator": lambda: fields_part(load_run.Generator),
         "sweep": lambda: fields_part(result.SweepResult),
         "setting": lambda: fields_part(result.SettingResult),
         "setting intervals": lambda: fields_part(result.SettingIntervals),

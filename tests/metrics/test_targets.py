@@ -9,12 +9,14 @@ from voicelat.metrics.targets import (
     COUNTS,
     DEFAULT_TARGETS,
     GATE_NAMES,
+    ChangeGate,
     CountGate,
     Statistic,
     Target,
     check_gates,
     judge,
     parse_gate,
+    parse_gates,
     target,
 )
 
@@ -87,3 +89,29 @@ def test_a_target_without_data_is_neither_met_nor_missed_but_its_gate_fails() ->
 def test_a_count_may_be_gated(cutoffs: int, ok: bool) -> None:
     (gate,) = check_gates(parse_gate("cutoffs=2"), known, {**NO_COUNTS, "cutoffs": cutoffs})
     assert (gate.ok, gate.value) == (ok, cutoffs)
+
+
+def test_gates_about_a_change_have_a_percentage_and_a_floor() -> None:
+    assert parse_gates("total_p95=+5%/50, cutoffs=0, cutoff_rate=+0%/2.5") == (
+        [CountGate("cutoffs", 0)],
+        [ChangeGate("total_p95", 5, 50), ChangeGate("cutoff_rate", 0, 2.5)],
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("total_p95=+5%", r"\+5%/50"),
+        ("total_p95=+5/50", r"\+5%/50"),
+        ("total_p95=+-5%/50", r"\+5%/50"),
+        ("total_p99=+5%/50", "unknown gate 'total_p99' of a change"),
+    ],
+)
+def test_a_gate_about_a_change_that_is_none_says_how_one_looks(text: str, why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        parse_gates(text)
+
+
+def test_a_gate_about_a_change_needs_something_to_compare_with() -> None:
+    with pytest.raises(UsageError, match="--compare"):
+        parse_gate("total_p95=+5%/50")

@@ -21,9 +21,10 @@ from voicelat.loadtest.utterances import Recordings, speak
 from voicelat.metrics.record import TurnRecord
 from voicelat.metrics.summary import CallerSide, summarise
 from voicelat.metrics.targets import Gate, Target
-from voicelat.metrics.turnsfile import decode, read_turns
+from voicelat.metrics.turnsfile import read_turns
 from voicelat.providers import local, registry
 from voicelat.report import ReportResult, judged
+from voicelat.report.watch import Follower
 
 __all__ = ["DemoPlan", "DemoResult", "LiveTurn", "run_demo"]
 
@@ -194,31 +195,16 @@ async def _show(turns_file: Path, calls: _Calls, on_turn: Callable[[LiveTurn], N
 
 async def _follow(path: Path, done: asyncio.Event) -> AsyncIterator[TurnRecord | None]:
     """The records as they are written; None whenever there is nothing new."""
-    position = 0
-    number = 0
+    follower = Follower([path])
     last_look = False
     while not last_look:
         last_look = done.is_set()
-        whole = await asyncio.to_thread(_whole_lines, path, position)
-        position += len(whole)
-        for line in whole.splitlines():
-            number += 1
-            yield decode(line, call_id=path.name, turn=number)
+        for record in await asyncio.to_thread(follower.read):
+            yield record
         yield None
         if not last_look:
             with suppress(TimeoutError):
                 await asyncio.wait_for(done.wait(), _POLL_S)
-
-
-def _whole_lines(path: Path, position: int) -> bytes:
-    """What ``path`` has from ``position`` on, up to its last line end; nothing while it is not."""
-    try:
-        with path.open("rb") as file:
-            file.seek(position)
-            data = file.read()
-    except FileNotFoundError:
-        return b""
-    return data[: data.rfind(b"\n") + 1]
 
 
 @contextmanager

@@ -27,6 +27,7 @@ __all__ = [
     "Bounds",
     "Intervals",
     "bounds",
+    "clusters_of",
     "intervals",
     "replicates",
 ]
@@ -91,7 +92,7 @@ def replicates(
     The draws depend on the calls and the seed only: two samples over the same turns get the
     same draws, so their replicates can be subtracted pair by pair. Needs at least one turn.
     """
-    clusters, cluster_count = _clusters(sample)
+    clusters, cluster_count = clusters_of(sample)
     order = sample.order()
     ordered = sample.take(order)
     drawn = np.empty((len(wanted), count))
@@ -102,8 +103,9 @@ def replicates(
     return drawn
 
 
-def _clusters(sample: Sample) -> tuple[NDArray[np.intp], int]:
-    """What is resampled: the index of each turn's call, or each turn when there is one call."""
+def clusters_of(sample: Sample) -> tuple[NDArray[np.intp], int]:
+    """What is resampled: the index of each turn's call, or each turn when there is one call; and
+    how many there are."""
     names, clusters = np.unique(sample.call, return_inverse=True)
     if len(names) > 1:
         return clusters, len(names)

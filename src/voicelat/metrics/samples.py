@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from voicelat.metrics.record import NUMBERS, Stamp, TurnRecord
 
-__all__ = ["Sample", "View", "call_indices", "is_implausible", "sample_of", "value_of"]
+__all__ = ["Sample", "View", "call_indices", "is_cutoff", "is_implausible", "sample_of", "value_of"]
 
 View = Literal["speech-end", "turn-start"]
 """Where the numbers begin: as defined (`NUMBERS`), or at the start of the caller's speech."""
@@ -112,6 +112,11 @@ def value_of(record: TurnRecord, number: str, view: View = "speech-end") -> int 
     at: int | None = getattr(record.stamps, end)
     start = record.stamps.speech_start
     return None if at is None or start is None else at - start
+
+
+def is_cutoff(record: TurnRecord) -> bool:
+    """Whether audio was sent before the caller had finished, by the record's word or its total."""
+    return record.cutoff or (record.TOTAL_LATENCY_MS or 0) < 0
 
 
 def is_implausible(record: TurnRecord) -> bool:

@@ -18,7 +18,14 @@ from voicelat.metrics.finding import Finding
 from voicelat.metrics.intervals import Bounds, intervals
 from voicelat.metrics.percentiles import percentiles
 from voicelat.metrics.record import NUMBERS, SCHEMA, EouReason, TurnRecord
-from voicelat.metrics.samples import Sample, View, call_indices, is_implausible, sample_of
+from voicelat.metrics.samples import (
+    Sample,
+    View,
+    call_indices,
+    is_cutoff,
+    is_implausible,
+    sample_of,
+)
 from voicelat.metrics.tail import LEG_NAMES, leg_ms
 from voicelat.metrics.targets import (
     COUNTS,
@@ -187,7 +194,7 @@ def summarise(
         legs={leg: _leg_summary(records, leg) for leg in LEG_NAMES},
         eou_reasons=_eou_reasons(records),
         barge_ins=sum(r.BARGE_IN_HIT or r.outcome == "barged_in" for r in records),
-        cutoffs=sum(r.cutoff or (r.TOTAL_LATENCY_MS or 0) < 0 for r in records),
+        cutoffs=sum(is_cutoff(r) for r in records),
         reopened=sum(r.reopened for r in records),
         censored=sum(r.outcome == "censored" for r in records),
         abandoned=sum(r.outcome == "abandoned" for r in records),

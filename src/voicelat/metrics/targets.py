@@ -1,7 +1,9 @@
 """Targets a report judges by, and gates that fail a build.
 
 The names are ``<number>_<percentile>``: ``total_p95``, ``tts_ready_max``. Gates know counts,
-too: ``cutoffs=2`` allows two.
+too: ``cutoffs=2`` allows two. Against an earlier run a gate may allow a change:
+``total_p95=+5%/50`` fails when the P95 rose by more than 5 % and by more than 50 ms, and not by
+chance.
 
 ``final`` is STT_FINAL_MS (speech_end -> turn_end), not STT_FINAL_AFTER_PARTIAL_MS: the latter
 contains the rest of the caller's sentence after its first recognised words, so on longer
@@ -10,6 +12,7 @@ sentences it says how long callers talk. It can be gated as ``final_after_partia
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal
 
@@ -19,9 +22,11 @@ from voicelat.errors import UsageError
 from voicelat.metrics.durations import duration
 
 __all__ = [
+    "CHANGE_NAMES",
     "COUNTS",
     "DEFAULT_TARGETS",
     "GATE_NAMES",
+    "ChangeGate",
     "CountGate",
     "Gate",
     "GateResult",
@@ -31,6 +36,7 @@ __all__ = [
     "check_gates",
     "judge",
     "parse_gate",
+    "parse_gates",
     "target",
 ]
 
@@ -57,6 +63,14 @@ _TIMED: Final[dict[str, tuple[str, Statistic]]] = {
     for statistic in _STATISTICS
 }
 GATE_NAMES: Final = (*_TIMED, *COUNTS)
+CHANGE_NAMES: Final[dict[str, tuple[str, Statistic]]] = {
+    name: _TIMED[name]
+    for name in (
+        *("total_p50", "total_p95", "content_p50", "content_p95"),
+        *("final_p50", "final_p95", "tts_ready_p50", "tts_ready_p95"),
+    )
+}
+"""What is compared with an earlier run, beside ``cutoff_rate``: its number and percentile."""
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -73,6 +87,16 @@ class CountGate(msgspec.Struct, frozen=True):
 
     name: str
     limit: float
+
+
+class ChangeGate(msgspec.Struct, frozen=True):
+    """A figure must not have risen by more than both ``percent`` and ``floor``."""
+
+    name: str
+    """One of `CHANGE_NAMES`, or ``cutoff_rate``."""
+    percent: float
+    floor: float
+    """Milliseconds; for ``cutoff_rate`` points, of 100."""
 
 
 Gate = Target | CountGate
@@ -122,12 +146,33 @@ DEFAULT_TARGETS: Final = (
 
 
 def parse_gate(text: str) -> list[Gate]:
-    """Gates from ``total_p95=3000,cutoffs=0``. Raises `UsageError`, naming what is known."""
-    return [_one_gate(part.strip()) for part in text.split(",") if part.strip()]
+    """Gates from ``total_p95=3000,cutoffs=0``. Raises `UsageError`, naming what is known, and
+    for a gate about a change."""
+    gates, changes = parse_gates(text)
+    if changes:
+        raise UsageError(f"gate {changes[0].name} is about a change: it needs report --compare")
+    return gates
 
 
-def _one_gate(part: str) -> Gate:
+def parse_gates(text: str) -> tuple[list[Gate], list[ChangeGate]]:
+    """The same, with gates like ``total_p95=+5%/50`` among them."""
+    gates: list[Gate] = []
+    changes: list[ChangeGate] = []
+    for part in text.split(","):
+        if not part.strip():
+            continue
+        gate = _one_gate(part.strip())
+        if isinstance(gate, ChangeGate):
+            changes.append(gate)
+        else:
+            gates.append(gate)
+    return gates, changes
+
+
+def _one_gate(part: str) -> Gate | ChangeGate:
     name, _, limit_text = (piece.strip() for piece in part.partition("="))
+    if limit_text.startswith("+"):
+        return _change_gate(part, name, limit_text)
     if name not in GATE_NAMES:
         known = f"{_known(_STATISTICS)}; or a count: {', '.join(COUNTS)}"
         raise UsageError(f"unknown gate {name!r}; known: {known}")
@@ -140,6 +185,21 @@ def _one_gate(part: str) -> Gate:
             f"gate {part!r} needs a limit, like {name}=3000 (milliseconds, or a count)"
         )
     return CountGate(name, limit) if name in COUNTS else target(name, limit)
+
+
+_CHANGE: Final = re.compile(r"\+(?P<percent>\d+(\.\d+)?)%/(?P<floor>\d+(\.\d+)?)")
+
+
+def _change_gate(part: str, name: str, limit_text: str) -> ChangeGate:
+    known = (*CHANGE_NAMES, "cutoff_rate")
+    if name not in known:
+        raise UsageError(f"unknown gate {name!r} of a change; known: {', '.join(known)}")
+    found = _CHANGE.fullmatch(limit_text)
+    if found is None:
+        raise UsageError(
+            f"gate {part!r} must be like {name}=+5%/50: a rise above 5 % and above 50 ms fails"
+        )
+    return ChangeGate(name, float(found["percent"]), float(found["floor"]))
 
 
 def _known(statistics: Iterable[str]) -> str:

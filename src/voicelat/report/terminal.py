@@ -15,6 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from voicelat.metrics.compare import Comparison
 from voicelat.metrics.durations import duration, duration_range
 from voicelat.metrics.intervals import TURNS_TO_BOUND_P95, Bounds
 from voicelat.metrics.summary import CallerNumbers, NumberSummary, Summary
@@ -60,6 +61,8 @@ def _sections(result: ReportResult) -> Iterator[RenderableType]:
     if any(summary.eou_reasons.values()):
         yield _bars("Why turns ended", _reason_rows(summary))
     yield _targets(summary.targets)
+    if result.comparison is not None:
+        yield _comparison(result.comparison)
     if result.gates:
         yield _gates(result)
     yield _diagnosis(summary)
@@ -265,6 +268,25 @@ def _gates(result: ReportResult) -> Group:
         word, style = ("passed", "green") if gate.ok else ("FAILED", "bold red")
         table.add_row(Text(f"  {word}", style), gate.says)
     return Group(Text("Gates", "bold"), table)
+
+
+_CHANGES: Final = {
+    "better": "green",
+    "worse": "bold red",
+    "same": "dim",
+    "not resolvable": "yellow",
+}
+
+
+def _comparison(comparison: Comparison) -> Group:
+    """Each figure before and after, and what may be said of the difference."""
+    before = _count(comparison.before_turns, "turn")
+    heading = Text("Compared with the earlier ", "bold").append(
+        f"{before} in {_count(comparison.before_calls, 'call')}: ", "bold"
+    )
+    heading.append(comparison.verdict, _CHANGES[comparison.verdict])
+    lines = [Text(f"  {one.says}", _CHANGES[one.verdict]) for one in comparison.differences]
+    return Group(heading, *lines)
 
 
 def _diagnosis(summary: Summary) -> Group:
