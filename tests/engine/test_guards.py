@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import socket
+import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
@@ -203,3 +204,26 @@ async def test_a_stopped_watch_watches_no_more() -> None:
     await asyncio.sleep(0.06)
     assert sum(watch.lag.counts) == beats
     assert sum(sum(one.counts) for one in watch.gc.values()) == 0
+
+
+async def test_collections_that_come_while_a_stall_is_looked_at_do_no_harm() -> None:
+    watch = LoopWatch()
+    watch.start()
+    over = threading.Event()
+
+    def litter() -> None:
+        while not over.is_set():
+            gc.collect(0)
+
+    thread = threading.Thread(target=litter)
+    thread.start()
+    for _ in range(15):
+        time.sleep(0.1)  # noqa: ASYNC251 - the fault
+        await asyncio.sleep(0.03)
+    over.set()
+    thread.join()
+    beats = sum(watch.lag.counts)
+    await asyncio.sleep(0.1)
+    watch.stop()
+    assert sum(watch.lag.counts) > beats, "the heart beats on"
+    assert watch.stalls.total() >= 10

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import linecache
 import sys
 import threading
 import time
@@ -22,6 +21,8 @@ from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
@@ -39,6 +40,7 @@ SAMPLE_S: Final = 0.01
 KEPT: Final = 256
 """Stalls remembered, for the turns that are still open."""
 STALLS_A_TURN: Final = 5
+_COLLECTIONS: Final = 15
 STACK: Final = 12
 
 LAG_BUCKETS_MS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000)
@@ -94,7 +96,8 @@ class LoopWatch:
         """How many there were, by kind."""
         self.lost_logs: Final = lost_logs or (lambda: 0)
         self._recent: deque[_LoopStall] = deque(maxlen=KEPT)
-        self._collections: deque[tuple[float, float, int]] = deque(maxlen=KEPT)
+        self._collections: tuple[tuple[float, float, int], ...] = ()
+        """The last ones, replaced as a whole: one may come while somebody looks at them."""
         self._collecting_since = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
@@ -165,14 +168,14 @@ class LoopWatch:
         now_s = time.monotonic()
         lag_ms = max(0.0, now_s - self._due_s) * 1000
         self.lag.observe(lag_ms)
-        if lag_ms >= STALL_MS:
-            self._note(self._beat_s, now_s, time.thread_time() - self._cpu_s)
+        began_s, cpu_s, samples = self._beat_s, time.thread_time() - self._cpu_s, self._samples
         self._samples = []
         self._arm()
+        if lag_ms >= STALL_MS:
+            self._note(began_s, now_s, cpu_s, samples)
 
-    def _note(self, began_s: float, now_s: float, cpu_s: float) -> None:
+    def _note(self, began_s: float, now_s: float, cpu_s: float, samples: list[_Sample]) -> None:
         gap_s = now_s - began_s
-        samples = self._samples
         collected = [one for one in self._collections if one[1] > began_s]
         kind: StallKind
         stack: list[str] = []
@@ -180,8 +183,9 @@ class LoopWatch:
             _, _, generation = max(collected, key=lambda one: one[1] - one[0])
             kind, where = "gc", f"garbage collection of generation {generation}"
             stack = samples[-1].lines if samples else []
-        elif len(samples) < 2 and cpu_s < gap_s / 2:
-            # Neither did the loop run, nor the watchdog, which needs next to nothing.
+        elif len(samples) < 2 and cpu_s * 1000 < STALL_MS:
+            # Neither did the loop compute for as long as a stall takes, nor did the watchdog come
+            # to look, which needs next to nothing.
             kind, where = "starved", "the machine gave the loop no time"
         elif (caught := _common(samples)) is not None:
             kind, stack = "blocked", caught
@@ -209,7 +213,10 @@ class LoopWatch:
             return
         began_s = self._collecting_since
         self.gc[info["generation"]].observe((now_s - began_s) * 1000)
-        self._collections.append((began_s, now_s, info["generation"]))
+        self._collections = (
+            *self._collections[-_COLLECTIONS:],
+            (began_s, now_s, info["generation"]),
+        )
 
 
 def _common(samples: list[_Sample]) -> list[str] | None:
@@ -237,10 +244,20 @@ def _sample(frame: FrameType | None) -> _Sample:
             break
         ids.append(id(frame))
         if len(lines) < STACK:
-            source = linecache.getline(path, frame.f_lineno).strip()
-            lines.append(f"{_short(path)}:{frame.f_lineno} {frame.f_code.co_name}: {source}")
+            source = _source(path)
+            line = source[frame.f_lineno - 1].strip() if frame.f_lineno <= len(source) else ""
+            lines.append(f"{_short(path)}:{frame.f_lineno} {frame.f_code.co_name}: {line}")
         frame = frame.f_back
     return _Sample(tuple(ids), lines)
+
+
+@lru_cache(64)
+def _source(path: str) -> list[str]:
+    """A file's lines; none where there is no file. `linecache` is not for two threads."""
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
 
 
 def _short(path: str) -> str:
