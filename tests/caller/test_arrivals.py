@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import cycle
 
 import msgspec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voicelat.caller import Caller, CallSetup, Opened, Say, Silence, Tick
@@ -63,6 +63,7 @@ def test_what_is_under_way_when_the_call_ends_is_lost() -> None:
     assert 0 < result.frames_lost == frames - len(media) < 5
 
 
+@settings(deadline=None)
 @given(
     arrivals=st.lists(st.none() | st.integers(0, 300), min_size=1, max_size=20),
     late_ms=st.lists(st.integers(0, 90), min_size=1, max_size=10),
@@ -76,6 +77,7 @@ def test_a_caller_that_is_woken_late_sends_the_same_in_the_same_order(
     assert all(one[0] >= other[0] for one, other in zip(late, on_time, strict=True))
 
 
+@settings(deadline=None)
 @given(st.lists(st.none() | st.integers(0, 300), min_size=1, max_size=20))
 def test_whatever_the_line_does_nothing_is_doubled_or_overtakes(
     arrivals: list[int | None],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voicelat.audio.level import level_dbfs
@@ -108,6 +108,7 @@ def test_nothing_to_say_is_an_error() -> None:
         Cast([], Scenario())
 
 
+@settings(deadline=None)
 @given(
     st.floats(0, 1),
     st.floats(0, 1),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voicelat.caller import (
@@ -131,6 +131,7 @@ _SENT = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(
     script=st.lists(_STEP, min_size=2, max_size=6),
     said=st.lists(st.tuples(st.integers(1, 400), _SENT), max_size=12),
@@ -199,6 +200,7 @@ def heard_calls(draw: st.DrawFn) -> list[Heard]:
     ]
 
 
+@settings(deadline=None)
 @given(heard_calls())
 def test_every_question_is_one_row_whatever_was_heard(heard: list[Heard]) -> None:
     made = rows(*heard)

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 
@@ -68,6 +68,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         read_scenario(tmp_path / "nowhere.toml")
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_a_scenario_or_one_error(
     tmp_path_factory: pytest.TempPathFactory, text: str
@@ -93,6 +94,7 @@ _VALUE = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.sampled_from(KNOBS), _VALUE)
 def test_any_value_is_taken_or_refused_in_one_line_that_names_the_knob(
     tmp_path_factory: pytest.TempPathFactory, where: tuple[str, str], value: str
