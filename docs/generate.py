@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from msgspec import Struct
 
 from voicelat.cli import app
 from voicelat.lab import replay
@@ -143,16 +144,19 @@ def fields_part(*classes: type) -> str:
     return "\n".join(rows)
 
 
-def knobs_part(cls: type) -> str:
-    """The knobs of a scenario's table, with their defaults."""
-    rows = [_row("knob", "default", "meaning"), "|---|---|---|"]
+def knobs_part(cls: type[Struct]) -> str:
+    """The knobs of a scenario's table, with their defaults and what they may be."""
+    rows = [_row("knob", "default", "allowed", "meaning"), "|---|---|---|---|"]
+    allowed = scenario.knobs(cls)
     body = ast.parse(inspect.getsource(cls)).body[0]
     assert isinstance(body, ast.ClassDef)
     for node, behind in zip(body.body[1:], body.body[2:], strict=False):
         if isinstance(node, ast.AnnAssign) and node.value is not None:
             note = ast.get_docstring(ast.Module([behind], [])) or ""
+            knob = ast.unparse(node.target)
             default = ast.unparse(node.value).replace("(", "[").replace(")", "]")
-            rows.append(_row(f"`{ast.unparse(node.target)}`", f"`{default}`", note))
+            shown = "" if default == "None" else f"`{default}`"
+            rows.append(_row(f"`{knob}`", shown, allowed[knob], note))
     return "\n".join(rows)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import cycle
+
 import msgspec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voicelat.caller import Caller, CallSetup, Opened, Say, Silence, Tick
@@ -14,13 +17,17 @@ FRAMES = 40
 SPOKEN = bytes(range(160)) * FRAMES
 
 
-def sent(arrivals: tuple[int | None, ...]) -> tuple[Caller, list[tuple[int, Media]]]:
-    """A call that says `SPOKEN`, woken exactly when it asks: its audio and when it left."""
+def sent(
+    arrivals: tuple[int | None, ...], late_ms: Sequence[int] = (0,)
+) -> tuple[Caller, list[tuple[int, Media]]]:
+    """A call that says `SPOKEN`, woken when it asks or ``late_ms`` behind, in turn: its audio and
+    when it left."""
     caller = Caller([Say(SPOKEN), Silence(3000)], CallSetup(arrivals=arrivals))
     now_ms, left = 0, caller.handle(Opened(), 0)
+    late = cycle(late_ms)
     media: list[tuple[int, Media]] = []
     while caller.deadline_ms is not None:
-        now_ms = caller.deadline_ms
+        now_ms = caller.deadline_ms + next(late)
         left = caller.handle(Tick(), now_ms)
         messages = [decode(text) for text in left if isinstance(text, str)]
         media += [(now_ms, message) for message in messages if isinstance(message, Media)]
@@ -49,6 +56,28 @@ def test_late_packets_are_not_the_callers_own_lateness() -> None:
     assert set(caller.result().lateness_ms) == {0}
 
 
+def test_what_is_under_way_when_the_call_ends_is_lost() -> None:
+    caller, media = sent((0, 70))
+    result = caller.result()
+    frames = sum(result.lateness_ms.values())
+    assert 0 < result.frames_lost == frames - len(media) < 5
+
+
+@settings(deadline=None)
+@given(
+    arrivals=st.lists(st.none() | st.integers(0, 300), min_size=1, max_size=20),
+    late_ms=st.lists(st.integers(0, 90), min_size=1, max_size=10),
+)
+def test_a_caller_that_is_woken_late_sends_the_same_in_the_same_order(
+    arrivals: list[int | None], late_ms: list[int]
+) -> None:
+    _, on_time = sent(tuple(arrivals))
+    _, late = sent(tuple(arrivals), late_ms)
+    assert [message for _, message in late] == [message for _, message in on_time]
+    assert all(one[0] >= other[0] for one, other in zip(late, on_time, strict=True))
+
+
+@settings(deadline=None)
 @given(st.lists(st.none() | st.integers(0, 300), min_size=1, max_size=20))
 def test_whatever_the_line_does_nothing_is_doubled_or_overtakes(
     arrivals: list[int | None],
@@ -63,6 +92,7 @@ def test_whatever_the_line_does_nothing_is_doubled_or_overtakes(
         assert message.timestamp_ms is not None
         assert at_ms >= message.timestamp_ms + 20
     result = caller.result()
-    under_way = sum(result.lateness_ms.values()) - result.frames_sent - result.frames_lost
-    assert under_way >= 0  # what was on its way at the end of the call never arrives
+    assert set(result.lateness_ms) == {0}
+    assert result.frames_sent == len(media)
+    assert result.frames_sent + result.frames_lost == result.lateness_ms[0]
     assert msgspec.json.decode(msgspec.json.encode(result), type=type(result)) == result

@@ -246,6 +246,12 @@ def test_a_line_that_drops_mid_word_says_nothing() -> None:
     assert isinstance(wire.said[-1][1], Media)
     assert wire.closes == [(80, Close(abrupt=True))]
     assert result.heard[0].censored
+    assert result.heard[0].in_vain_ms is None, "nobody waited for a reply"
+
+
+def test_who_listens_before_hanging_up_was_owed_a_reply() -> None:
+    result = Wire([Say(tone(100)), Silence(400), HangUp()]).run()
+    assert result.heard[0].in_vain_ms == 400
 
 
 # What Twilio does with what it is sent

@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voicelat.audio.level import level_dbfs
+from voicelat.audio.mulaw import duration_ms, silence
 from voicelat.caller import BargeIn, HangUp, Pause, Say, Silence, WaitForReply
 from voicelat.caller.script import plan
 from voicelat.errors import UsageError
 from voicelat.loadtest.cast import Cast, noise
 from voicelat.loadtest.scenario import Line, Patience, Scenario, Talk
 from voicelat.loadtest.utterances import Utterance
+
+
+def tone(ms: int) -> bytes:
+    return b"\x80" * (ms * 8)
+
 
 SAID = [Utterance(bytes([n]) * 8000, f"sentence {n}") for n in range(1, 6)]
 
@@ -52,16 +58,41 @@ def test_shares_are_kept_over_many_calls() -> None:
 
 
 def test_a_caller_who_hangs_up_breaks_off_in_the_middle_of_a_word() -> None:
-    script, _ = Cast(SAID, Scenario(talk=Talk(hang_ups=1.0, abrupt=1.0))).call(1)
-    *_, said, end = script
-    assert isinstance(said, Say)
-    assert len(said.audio) < 8000
-    assert end == HangUp(abrupt=True)
+    words = [
+        Utterance(tone(400) + silence(600) + tone(200) + silence(600) + tone(400), "two words")
+    ]
+    cast = Cast(words, Scenario(talk=Talk(hang_ups=1.0, abrupt=1.0)))
+    for number in range(20):
+        *_, said, end = cast.call(number).script
+        assert isinstance(said, Say)
+        assert said.audio.endswith(tone(4))
+        assert words[0].audio[len(said.audio) :].startswith(tone(4))
+        assert end == HangUp(abrupt=True)
 
 
-@pytest.mark.parametrize("level", [-60.0, -45.0, -30.0])
-def test_line_noise_has_the_level_asked_for(level: float) -> None:
-    assert level_dbfs(noise(level)) == pytest.approx(level, abs=0.5)
+def test_a_caller_who_looks_for_a_word_pauses_between_two() -> None:
+    words = [Utterance(tone(900) + silence(60) + tone(700), "two words")]
+    script, _ = Cast(words, Scenario(talk=Talk(pauses=1.0))).call(0, turns=1)
+    before, pause, after = script[2:5]
+    assert isinstance(before, Say)
+    assert isinstance(pause, Pause)
+    assert isinstance(after, Say)
+    assert before.audio + after.audio == words[0].audio
+    assert 900 <= duration_ms(before.audio) <= 960
+    assert (before.text, after.text) == ("two words", "")
+
+
+@pytest.mark.parametrize("audio", [b"", b"\x80", silence(500)])
+def test_what_has_no_word_to_break_off_in_can_be_said_all_the_same(audio: bytes) -> None:
+    cast = Cast([Utterance(audio)], Scenario(talk=Talk(hang_ups=0.5, pauses=1.0)))
+    for number in range(10):
+        plan(cast.call(number).script)
+
+
+@pytest.mark.parametrize("level", range(-70, -19, 5))
+@pytest.mark.parametrize("seed", [-1, 0, 7])
+def test_line_noise_has_the_level_asked_for(level: int, seed: int) -> None:
+    assert level_dbfs(noise(level, seed)) == pytest.approx(level, abs=0.5)
 
 
 def test_packets_are_late_and_lost_in_the_share_asked_for() -> None:
@@ -77,6 +108,7 @@ def test_nothing_to_say_is_an_error() -> None:
         Cast([], Scenario())
 
 
+@settings(deadline=None)
 @given(
     st.floats(0, 1),
     st.floats(0, 1),

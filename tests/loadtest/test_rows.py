@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voicelat.caller import Heard
+from voicelat.caller import (
+    BargeIn,
+    Caller,
+    CallResult,
+    CallSetup,
+    HangUp,
+    Heard,
+    Opened,
+    Say,
+    Silence,
+    Step,
+    Tick,
+    WaitForReply,
+)
 from voicelat.loadtest.rows import caller_side, turn_records
 from voicelat.metrics.record import TurnRecord
-from voicelat.metrics.summary import summarise
+from voicelat.metrics.summary import CallerNumbers, summarise
+from voicelat.twilio.codec import encode_clear, encode_media
+
+SID = CallSetup().stream_sid
 
 
 def rows(*heard: Heard) -> list[TurnRecord]:
@@ -70,6 +86,99 @@ def test_an_agent_that_spoke_into_the_turn_cut_its_caller_off() -> None:
     assert row.cutoff
 
 
+def test_a_row_is_the_callers_own_figure_to_the_millisecond() -> None:
+    """Audio of odd length puts words between two milliseconds."""
+    caller = Caller([Say(b"\x80" * 803, "a"), WaitForReply(timeout_ms=500)])
+    caller.handle(Opened(), 0)
+    for at_ms, audio in ((109, b"\xff" * 804), (150, b"\x80" * 800)):
+        caller.handle(encode_media(SID, audio), at_ms)
+    while caller.deadline_ms is not None:
+        caller.handle(Tick(), caller.deadline_ms)
+    (heard,) = caller.result().heard
+    (row,) = rows(heard)
+    assert row.TOTAL_LATENCY_MS == row.HEARD_LATENCY_MS == heard.v2v_ms
+    assert row.stamps.speech_end == heard.said_end_ms
+
+
+def test_who_hangs_up_in_the_middle_of_a_word_is_owed_nothing() -> None:
+    caller = Caller([Say(b"\x80" * 803, "a"), HangUp()])
+    caller.handle(Opened(), 0)
+    while caller.deadline_ms is not None:
+        caller.handle(Tick(), caller.deadline_ms)
+    result = caller.result()
+    made = turn_records(result.call_sid, result.heard, source="loadtest")
+    side = caller_side(result.call_sid, result.heard, result)
+    assert [row.outcome for row in made] == ["abandoned"]
+    assert summarise(made, caller=[side], measured_at="caller").censored == 0
+    assert side.unanswered_ms == []
+
+
+TONE, HUSH = b"\x80" * 1203, b"\xff" * 5000
+_STEP = st.sampled_from(
+    [
+        Say(TONE + HUSH[:300] + TONE, "a"),
+        Say(TONE, "c"),
+        Say(HUSH[:400]),
+        WaitForReply(timeout_ms=900, quiet_ms=300),
+        WaitForReply(timeout_ms=900, quiet_ms=300),
+        BargeIn(TONE, after_ms=100, text="b", timeout_ms=700),
+        Silence(250),
+    ]
+)
+_SENT = st.one_of(
+    st.builds(encode_media, st.just(SID), st.sampled_from([TONE, HUSH[:1001] + TONE, TONE * 4])),
+    st.just(encode_clear(SID)),
+)
+
+
+@settings(deadline=None)
+@given(
+    script=st.lists(_STEP, min_size=2, max_size=6),
+    said=st.lists(st.tuples(st.integers(1, 400), _SENT), max_size=12),
+    hangs_up=st.booleans(),
+)
+def test_any_call_makes_rows_that_agree_with_what_was_heard(
+    script: list[Step], said: list[tuple[int, str]], hangs_up: bool
+) -> None:
+    result = held([*script, HangUp()] if hangs_up else script, said)
+    made = turn_records(result.call_sid, result.heard, source="loadtest")
+    assert [row.turn for row in made] == [one.question for one in result.heard]
+    for row, one in zip(made, result.heard, strict=True):
+        assert (row.legs, row.residual_ms) == ({}, None)
+        assert (row.outcome in {"answered", "barged_in"}) == (not one.censored)
+        assert (row.outcome == "censored") == (one.in_vain_ms is not None)
+        if one.v2v_ms is not None:
+            assert one.v2v_ms == row.TOTAL_LATENCY_MS
+        elif row.TOTAL_LATENCY_MS is not None:
+            assert row.TOTAL_LATENCY_MS < 0
+            assert row.cutoff
+        if row.stamps.speech_start is not None and row.stamps.speech_end is not None:
+            assert row.stamps.speech_start < row.stamps.speech_end
+        if row.stamps.barge_in is not None and row.stamps.first_audio_sent is not None:
+            assert row.stamps.first_audio_sent <= row.stamps.barge_in
+    side = caller_side(result.call_sid, result.heard, result)
+    summary = summarise(made, caller=[side], measured_at="caller")
+    assert len(side.unanswered_ms) == summary.censored
+    assert isinstance(summary.caller, CallerNumbers)
+    v2v, total = summary.caller.v2v_ms, summary.numbers["TOTAL_LATENCY_MS"]
+    assert (v2v.n, v2v.censored, v2v.p50) == (total.n, total.censored, total.p50)
+
+
+def held(script: list[Step], said: list[tuple[int, str]]) -> CallResult:
+    """The call of ``script`` with a server that says things, each so long after the last."""
+    caller = Caller(script)
+    caller.handle(Opened(), 0)
+    at_ms = 0
+    for wait_ms, text in said:
+        at_ms += wait_ms
+        while caller.deadline_ms is not None and caller.deadline_ms <= at_ms:
+            caller.handle(Tick(), caller.deadline_ms)
+        caller.handle(text, at_ms)
+    while caller.deadline_ms is not None:
+        caller.handle(Tick(), caller.deadline_ms)
+    return caller.result()
+
+
 @st.composite
 def heard_calls(draw: st.DrawFn) -> list[Heard]:
     ms = st.none() | st.integers(0, 60_000)
@@ -91,6 +200,7 @@ def heard_calls(draw: st.DrawFn) -> list[Heard]:
     ]
 
 
+@settings(deadline=None)
 @given(heard_calls())
 def test_every_question_is_one_row_whatever_was_heard(heard: list[Heard]) -> None:
     made = rows(*heard)

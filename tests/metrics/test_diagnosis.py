@@ -130,6 +130,16 @@ def test_a_slow_total_without_stamps_says_what_is_missing() -> None:
     assert "no stamps" in found.says
 
 
+def test_a_slow_total_measured_from_the_outside_blames_nobody_inside() -> None:
+    ends = Stamps(speech_end=1000, first_audio_sent=6000, first_audio_heard=6000)
+    found = only(findings(turns(stamps=ends, EOU_REASON=None, model_calls=0)))
+    assert found.leg is None
+    assert found.says.startswith("the total of 5.00 s is slow; these turns were measured from the")
+    assert "voicelat report" in found.try_
+    told = found.says + found.try_
+    assert not any(word in told for word in ("fast", "residual", "blocking", "ASYNC_LOG_QUEUE"))
+
+
 def test_blocking_that_a_good_total_hides_is_told_too() -> None:
     found = only(findings(turns(late={"first_audio_sent": 300})))
     assert found.leg == "residual"

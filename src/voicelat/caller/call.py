@@ -99,7 +99,8 @@ class CallResult(Struct, frozen=True, kw_only=True):
     violations: dict[Violation, int] = {}
     frames_sent: int = 0
     frames_lost: int = 0
-    """Packets that ``arrivals`` had never reach Twilio."""
+    """Packets that never reached Twilio: ``arrivals`` had them lost, or still under way when the
+    call ended."""
     media_received: int = 0
     """Media messages, of any size."""
     bytes_received: int = 0

@@ -48,7 +48,8 @@ class Heard(Struct, frozen=True, kw_only=True):
     """No reply was heard before the caller went on, gave up or the call ended."""
     in_vain_ms: int | None = None
     """Of a censored question: how long the caller then listened, from its last audible sample.
-    None also when the call ended before it was over, or its caller left: no reply was owed."""
+    None also when the call ended before it was over, or its caller hung up with the last word or
+    left: no reply was owed."""
 
 
 @dataclass(slots=True)

@@ -315,7 +315,9 @@ class Caller:
                     DtmfPressed(self.setup.stream_sid, move.digit, sequence=self._next_sequence())
                 )
             case HangUp():
-                self._hang_up(abrupt=move.abrupt)
+                # Who hangs up with the last word has not waited for an answer to it.
+                waited = not isinstance(self._plan[self._step - 1], Utter)
+                self._hang_up(abrupt=move.abrupt, owed=waited)
             case WaitForReply() | AwaitVoice() | Silence():
                 pass
 
@@ -358,6 +360,8 @@ class Caller:
     def _end(self, how: Literal["hung_up", "closed"], *, owed: bool = True) -> None:
         now_ms = self._zero_ms if self._now_ms is None else self._now_ms
         self._ear.close((now_ms - self._zero_ms) * BYTES_PER_MS, owed=owed)
+        self._lost += len(self._under_way)
+        self._under_way.clear()
         self._ended = how
         self._state = _State.DONE
 

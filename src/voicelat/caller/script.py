@@ -84,7 +84,8 @@ class Silence(Struct, frozen=True):
 class HangUp(Struct, frozen=True):
     """End the call: with Twilio's stop message, or ``abrupt``, by a socket that just dies.
 
-    To hang up in the middle of a word, cut the audio of the `Say` before.
+    To hang up in the middle of a word, cut the audio of the `Say` before. Right behind a question
+    no reply to it is owed: its caller did not wait for one.
     """
 
     abrupt: bool = False

@@ -12,7 +12,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from voicelat.audio.mulaw import RATE, encode
+from voicelat.audio.framing import FRAME_BYTES
+from voicelat.audio.level import BLOCK_MS, is_audible, level_dbfs
+from voicelat.audio.mulaw import BYTES_PER_MS, RATE, encode
 from voicelat.caller import (
     BargeIn,
     CallSetup,
@@ -35,6 +37,9 @@ _LAST_WORDS_MS: Final = 300
 _PATTERN: Final = 3001
 """Packets after which the line repeats itself: a minute, and a prime number of them."""
 _NOISE_S: Final = 10
+_FINEST: Final = 8
+"""The finest step of mu-law, in linear samples."""
+_BESIDE: Final = BLOCK_MS * BYTES_PER_MS
 
 
 class Casting(NamedTuple):
@@ -44,13 +49,41 @@ class Casting(NamedTuple):
     setup: CallSetup
 
 
+class _Spoken(NamedTuple):
+    """An utterance, and where its caller may stop in it."""
+
+    said: Utterance
+    pause_at: int
+    """Sample offset of the quietest 20 ms in its middle half: between words, where there are
+    several."""
+    breaks: tuple[int, ...]
+    """Sample offsets with sound on both sides, from its first quarter to before its last fifth."""
+
+    @classmethod
+    def of(cls, said: Utterance) -> _Spoken:
+        """Looked for once: it takes too long while calls keep their time."""
+        audio = said.audio
+        places = range(len(audio) // 4, len(audio) * 4 // 5, FRAME_BYTES)
+        pause_at = min(
+            (at for at in places if at <= len(audio) * 3 // 4),
+            key=lambda at: level_dbfs(audio[at : at + FRAME_BYTES]),
+            default=len(audio) // 2,
+        )
+        breaks = tuple(
+            at
+            for at in places
+            if is_audible(audio[max(0, at - _BESIDE) : at]) and is_audible(audio[at : at + _BESIDE])
+        )
+        return cls(said, pause_at, breaks or (len(audio) // 2,))
+
+
 class Cast:
     """The callers of a load test. Raises UsageError without anything to say."""
 
     def __init__(self, utterances: Sequence[Utterance], scenario: Scenario, seed: int = 0) -> None:
         if not utterances:
             raise UsageError("the callers have nothing to say: no utterances")
-        self._utterances = utterances
+        self._spoken = [_Spoken.of(said) for said in utterances]
         self._scenario = scenario
         self._seed = seed
         level = scenario.line.noise_db
@@ -72,9 +105,11 @@ class Cast:
             steps.append(WaitForReply(patience.greeting_ms, patience.quiet_ms))
         last = rng.randrange(questions) if rng.random() < talk.hang_ups else None
         for number in range(questions):
-            said = rng.choice(self._utterances)
+            spoken = rng.choice(self._spoken)
+            said = spoken.said
             if number == last:
-                steps += [Silence(_draw(talk.think_ms, rng)), Say(_broken_off(said, rng))]
+                broken_off = said.audio[: rng.choice(spoken.breaks)]
+                steps += [Silence(_draw(talk.think_ms, rng)), Say(broken_off)]
                 return [*steps, HangUp(abrupt=rng.random() < talk.abrupt)]
             if number and rng.random() < talk.barge_ins:
                 steps[-1] = BargeIn(
@@ -84,24 +119,17 @@ class Cast:
                 if rng.random() < talk.silences:
                     steps.append(Silence(_draw(talk.silence_ms, rng)))
                 steps.append(Silence(_draw(talk.think_ms, rng)))
-                paused = rng.random() < talk.pauses
-                steps += _with_pause(said, _draw(talk.pause_ms, rng), rng) if paused else _say(said)
+                if rng.random() < talk.pauses:
+                    steps += _with_pause(spoken, _draw(talk.pause_ms, rng))
+                else:
+                    steps.append(Say(said.audio, said.text))
             steps.append(wait)
         return [*steps, Silence(_LAST_WORDS_MS)]
 
 
-def _say(said: Utterance) -> list[Step]:
-    return [Say(said.audio, said.text)]
-
-
-def _with_pause(said: Utterance, pause_ms: int, rng: random.Random) -> list[Step]:
-    """Somewhere in the middle half."""
-    at = int(len(said.audio) * rng.uniform(0.25, 0.75))
+def _with_pause(spoken: _Spoken, pause_ms: int) -> list[Step]:
+    said, at = spoken.said, spoken.pause_at
     return [Say(said.audio[:at], said.text), Pause(pause_ms), Say(said.audio[at:])]
-
-
-def _broken_off(said: Utterance, rng: random.Random) -> bytes:
-    return said.audio[: int(len(said.audio) * rng.uniform(0.3, 0.8))]
 
 
 def _draw(limits: Range, rng: random.Random) -> int:
@@ -118,8 +146,13 @@ def _arrivals(line: Line, rng: random.Random) -> tuple[int | None, ...]:
 
 
 def noise(level_db: float, seed: int = 0) -> bytes:
-    """Ten seconds of white noise at this level in dBFS, as mu-law, to be repeated."""
-    rng = np.random.default_rng(seed)
+    """Ten seconds of white noise at this level in dBFS, as mu-law, to be repeated.
+
+    Exact to 0.5 dB from -70 to -20.
+    """
+    rng = np.random.default_rng(random.Random(f"{seed}/noise").getrandbits(64))
     rms = 32768 * 10 ** (level_db / 20)
     samples = rng.normal(0.0, rms, _NOISE_S * RATE)
-    return encode(samples.clip(-32768, 32767).astype(np.int16))
+    # To the nearest step: a codec rounds down, which near the finest one shifts the level.
+    nearest = (samples / _FINEST).round() * _FINEST
+    return encode(nearest.clip(-32768, 32767).astype(np.int16))

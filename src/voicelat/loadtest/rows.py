@@ -27,7 +27,8 @@ def turn_records(
 ) -> list[TurnRecord]:
     """One row per question of a call, in order. Unknown is None.
 
-    A question cut short by the end of the call is ``abandoned``: nothing was owed.
+    A question cut short by the end of the call, or with whose last word its caller hung up, is
+    ``abandoned``: nothing was owed.
     """
     return [
         TurnRecord(
@@ -80,11 +81,15 @@ def _stamps(question: Heard, following: Heard | None) -> Stamps:
     elif following is not None and _interrupted(question, following):
         barge_in_ms = following.said_start_ms
         reply_end_ms = _after(barge_in_ms, following.barge_stop_ms)
+    # From the same rounding as v2v_ms, so that TOTAL_LATENCY_MS is v2v_ms to the millisecond.
+    first_ms = _after(question.said_end_ms, question.v2v_ms)
+    if first_ms is None:
+        first_ms = question.reply_start_ms
     return Stamps(
         speech_start=question.said_start_ms,
         speech_end=question.said_end_ms,
-        first_audio_sent=question.reply_start_ms,
-        first_audio_heard=question.reply_start_ms,
+        first_audio_sent=first_ms,
+        first_audio_heard=first_ms,
         reply_end=reply_end_ms,
         barge_in=barge_in_ms,
     )

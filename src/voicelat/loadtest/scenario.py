@@ -6,16 +6,18 @@ line, a caller who thinks for a moment before each question. Shares are probabil
 
 from __future__ import annotations
 
+import reprlib
 import tomllib
+import typing
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, inspect
 
 from voicelat.errors import InvalidFile
 
-__all__ = ["Line", "Patience", "Scenario", "Talk", "read_scenario"]
+__all__ = ["Line", "Patience", "Scenario", "Talk", "knobs", "read_scenario"]
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 Ms = Annotated[int, Meta(ge=0, le=600_000)]
@@ -43,7 +45,7 @@ class Talk(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     silence_ms: Range = (3000, 6000)
     """For how long."""
     hang_ups: Share = 0.0
-    """Share of calls that end in the middle of a word."""
+    """Share of calls that end in the middle of a word. That question is owed no reply."""
     abrupt: Share = 0.5
     """Share of those whose socket just dies, without Twilio's stop message."""
 
@@ -51,9 +53,9 @@ class Talk(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Line(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What lies between the caller and Twilio."""
 
-    noise_db: Annotated[float, Meta(ge=-90, le=-20)] | None = None
+    noise_db: Annotated[float, Meta(ge=-70, le=-20)] | None = None
     """Level of the noise on the line in dBFS, everywhere nobody speaks. Left out: digital
-    silence. A quiet office is near -60, a street -40."""
+    silence. A quiet office is near -60, a street -40; mu-law has no steps for less than -70."""
     jitter_ms: Annotated[int, Meta(ge=0, le=2000)] = 0
     """Packets come up to this much late, in order."""
     loss: Share = 0.0
@@ -79,23 +81,62 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     patience: Patience = Patience()
 
 
-_RANGES: Final = ("think_ms", "pause_ms", "barge_after_ms", "silence_ms")
+_TABLES: Final[dict[str, type[Struct]]] = {"talk": Talk, "line": Line, "patience": Patience}
+
+
+def knobs(table: type[Struct]) -> dict[str, str]:
+    """Every knob of a table -> what it may be, as the end of "must be …"."""
+    info = inspect.type_info(table)
+    assert isinstance(info, inspect.StructType)
+    return {field.name: _allowed(field.type) for field in info.fields}
+
+
+def _allowed(kind: inspect.Type) -> str:
+    match kind:
+        case inspect.UnionType():
+            (known,) = (one for one in kind.types if not isinstance(one, inspect.NoneType))
+            return f"{_allowed(known)}, or left out"
+        case inspect.TupleType():
+            return f"[from, to], each {_allowed(kind.item_types[0])}"
+        case inspect.IntType(ge=low, le=high):
+            return f"a whole number from {low} to {high}"
+        case inspect.FloatType(ge=low, le=high):
+            return f"a number from {low} to {high}"
+        case _:
+            raise TypeError(f"a knob cannot be {kind}")
 
 
 def read_scenario(path: Path) -> Scenario:
-    """The scenario in a TOML file. Raises `InvalidFile`, which names the knob that is wrong."""
+    """The scenario in a TOML file. Raises `InvalidFile`, which names the knob that is wrong and
+    what it may be."""
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InvalidFile(path, error.strerror or str(error)) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise InvalidFile(path, "is not TOML: nested too deeply") from None
+    except ValueError as error:  # not TOML, not UTF-8, or a number Python will not read
         raise InvalidFile(path, f"is not TOML: {error}") from None
+    for name, table in tables.items():
+        if name not in _TABLES:
+            raise InvalidFile(path, f"unknown table {name!r}; known: {', '.join(_TABLES)}")
+        if not isinstance(table, dict):
+            raise InvalidFile(path, f"{name} must be a table: [{name}]")
+        for knob, value in table.items():
+            _check(path, name, knob, value)
+    return msgspec.convert(tables, Scenario)
+
+
+def _check(path: Path, table: str, knob: str, value: Any) -> None:
+    """Raises `InvalidFile` for a knob there is not, or a value it cannot have."""
+    allowed = knobs(_TABLES[table])
+    if knob not in allowed:
+        raise InvalidFile(path, f"unknown knob {knob!r} in [{table}]; known: {', '.join(allowed)}")
+    annotation = typing.get_type_hints(_TABLES[table], include_extras=True)[knob]
+    told = f"{table}.{knob} = {reprlib.repr(value)}"
     try:
-        scenario = msgspec.convert(table, Scenario)
-    except msgspec.ValidationError as error:
-        raise InvalidFile(path, f"{error} (docs/scenario.md lists the knobs)") from None
-    for name in _RANGES:
-        low, high = getattr(scenario.talk, name)
-        if low > high:
-            raise InvalidFile(path, f"talk.{name} = [{low}, {high}]: from is above to")
-    return scenario
+        known = msgspec.convert(value, annotation)
+    except msgspec.ValidationError:
+        raise InvalidFile(path, f"{told}: must be {allowed[knob]}") from None
+    if isinstance(known, tuple) and known[0] > known[1]:
+        raise InvalidFile(path, f"{told}: from is above to")

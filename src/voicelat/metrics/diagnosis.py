@@ -72,6 +72,11 @@ class _Evidence:
     limits: dict[tuple[str, str], float]
     legs: dict[str, Sample]
 
+    @property
+    def knows_legs(self) -> bool:
+        """Whether any turn has a stamp between its ends."""
+        return any(len(sample) for sample in self.legs.values())
+
     def at(self, number: str, p: Percentile = 50) -> float | None:
         return percentile(self.samples[number], p)
 
@@ -201,6 +206,8 @@ def _slow_between(evidence: _Evidence) -> Finding | None:
     total = "TOTAL_LATENCY_MS"
     if not evidence.misses(total) or any(evidence.misses(stage) for stage in stages):
         return None
+    if not any(len(evidence.samples[stage]) for stage in stages) and not evidence.knows_legs:
+        return _only_the_ends(evidence)
     says = f"recognition and voice are fast, the total of {duration(evidence.at(total))} is not: "
     legs = {leg: percentile(evidence.legs[leg], 50) or 0 for leg in LEG_NAMES}
     if not any(legs.values()):
@@ -208,6 +215,19 @@ def _slow_between(evidence: _Evidence) -> Finding | None:
         return Finding(RESIDUAL, says, f"log the stamps of the model; then {_TRY[RESIDUAL]}")
     most = max(LEG_NAMES, key=lambda leg: legs[leg])
     return Finding(most, f"{says}{_NAMES[most]} takes {duration(legs[most])}", _TRY[most])
+
+
+def _only_the_ends(evidence: _Evidence) -> Finding:
+    """A caller hears when it stopped and when the answer began, and nothing in between."""
+    says = (
+        f"the total of {duration(evidence.at('TOTAL_LATENCY_MS'))} is slow; these turns were "
+        "measured from the outside and do not tell where it goes"
+    )
+    return Finding(
+        None,
+        says,
+        "the server's own turns do: run `voicelat report` on its turns file (TURNS_FILE)",
+    )
 
 
 def _felt_residual(evidence: _Evidence) -> Finding | None:

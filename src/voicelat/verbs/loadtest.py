@@ -164,9 +164,18 @@ def _utterances(folder: Path | None, console: Console) -> list[Utterance]:
 
     if folder is None:
         if (missing := local.available()) is not None:
-            console.print(f"{missing}; callers murmur instead of speaking", style="dim")
+            console.print(
+                f"{missing}; callers murmur instead, in which a detector like Silero hears no "
+                "speech: give recordings with --utterances",
+                style="dim",
+            )
         return asyncio.run(built_in())
     found = Recordings.load(folder, EnergyVad)
+    console.print(
+        f"{len(found.utterances)} utterances in {found.files} files of {folder} "
+        f"({found.silent} without speech)",
+        style="dim",
+    )
     for line in found.broken:
         console.print(f"left out: {line}", style="dim")
     return [Utterance(audio) for audio in found.utterances]
