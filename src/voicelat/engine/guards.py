@@ -41,6 +41,8 @@ KEPT: Final = 256
 """Stalls remembered, for the turns that are still open."""
 STALLS_A_TURN: Final = 5
 _COLLECTIONS: Final = 15
+_SAMPLES: Final = 500
+"""Five seconds of one stall: what it is will have shown by then."""
 STACK: Final = 12
 
 LAG_BUCKETS_MS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000)
@@ -202,7 +204,7 @@ class LoopWatch:
         while not self._over.wait(SAMPLE_S):
             if time.monotonic() - self._due_s > 2 * SAMPLE_S:
                 frame = sys._current_frames().get(self._thread)
-                if frame is not None:
+                if frame is not None and len(self._samples) < _SAMPLES:
                     self._samples.append(_sample(frame))
 
     def _collected(self, phase: str, info: dict[str, int]) -> None:
