@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A deadline is an assertion about somebody else's processor.
+settings.register_profile("voicelat", deadline=None)
+settings.load_profile("voicelat")
 
 __all__ = ["speech_data"]
 

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
+import httpx
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
@@ -97,6 +98,23 @@ async def test_a_server_that_hangs_up_in_the_middle_is_named() -> None:
         result, _, _ = await load(LoadPlan(calls=calls(url, turns=4), callers=2, ramp_s=0.1))
     says = " ".join(finding.says for finding in result.report.summary.diagnosis)
     assert "hung up on 2 of 2" in says
+
+
+async def test_locusts_pages_show_the_turns_while_it_runs() -> None:
+    port = free_port()
+    first = asyncio.Event()
+    async with serve_agent(BRISK) as url, httpx.AsyncClient() as http:
+        plan = LoadPlan(calls=calls(url, turns=4), callers=2, ramp_s=0.1, web=("127.0.0.1", port))
+        running = asyncio.create_task(Load(plan, on_turn=lambda _: first.set()).run())
+        await first.wait()
+        shown: list[str] = []
+        async with asyncio.timeout(20):
+            while "turn" not in shown:
+                stats = await http.get(f"http://127.0.0.1:{port}/stats/requests")
+                shown = [row["name"] for row in stats.json()["stats"]]
+        page = await http.get(f"http://127.0.0.1:{port}/")
+        await running
+    assert page.status_code == 200
 
 
 async def test_a_socket_made_by_hand_is_as_good_as_any() -> None:

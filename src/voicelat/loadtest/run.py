@@ -16,6 +16,7 @@ from voicelat.loadtest.lines import Lines, PlacedCall, drive_lines
 from voicelat.loadtest.plan import LoadPlan
 from voicelat.loadtest.rows import caller_side, turn_records
 from voicelat.loadtest.wire import Drive, Over
+from voicelat.metrics.diagnosis import NOTHING
 from voicelat.metrics.record import TurnRecord
 from voicelat.metrics.summary import summarise
 from voicelat.report import ReportResult, judged
@@ -165,7 +166,7 @@ class Load:
         results = [call.result for call in self._placed if call.result is not None]
         sides = [caller_side(one.call_sid, one.heard, one) for one in results]
         summary = summarise(records, plan.targets, caller=sides, measured_at="caller")
-        found = [*findings(results), *summary.diagnosis]
+        found = [*findings(results), *(f for f in summary.diagnosis if f != NOTHING)] or [NOTHING]
         p99 = lateness_p99(results)
         return LoadResult(
             report=judged(msgspec.structs.replace(summary, diagnosis=found), plan.gates),

@@ -21,7 +21,7 @@ from voicelat.metrics.stalls import stall_finding
 from voicelat.metrics.tail import LEG_NAMES, RESIDUAL, leg_ms, tail_cause
 from voicelat.metrics.targets import DEFAULT_TARGETS, Target
 
-__all__ = ["Finding", "diagnose"]
+__all__ = ["NOTHING", "diagnose"]
 
 # From here on a count or a median is worth a line. Judgement, not measurement: a handful of
 # turns must not raise an alarm, and a healthy agent must stay silent.
@@ -30,6 +30,9 @@ _MANY_CUTOFFS: Final = 0.05
 _MANY_CLIPPED: Final = 0.1
 _MANY_MODEL_CALLS: Final = 2.0  # LiveKit's eager settings reach a median of 3 a turn
 _FELT_RESIDUAL_MS: Final = 100  # dispatch and sending take a few ms when nothing blocks
+
+NOTHING: Final = Finding(None, "nothing stands out", "")
+"""What is said when nothing is found."""
 
 _NAMES: Final[dict[str, str]] = {
     "endpointing": "settling the caller's text (endpointing)",
@@ -110,7 +113,7 @@ def diagnose(
         legs={leg: _leg_sample(records, calls, leg) for leg in LEG_NAMES},
     )
     findings = [finding for rule in _RULES if (finding := rule(evidence)) is not None]
-    return findings or [Finding(None, "nothing stands out", "")]
+    return findings or [NOTHING]
 
 
 def _many(hits: int, of: int, share: float) -> bool:
