@@ -237,6 +237,27 @@ async def test_nothing_is_kept_of_long_silence() -> None:
 
 
 @virtual_time
+async def test_who_owns_the_connection_is_told_of_a_voice_that_gets_no_answer() -> None:
+    silences: list[float] = []
+    loop = asyncio.get_running_loop()
+    config = replace(_QUICK, stall_ms=2000)
+    stream = GoogleSttStream(
+        "scripted",
+        Service(limit_ms=10**6, stalls=9),
+        config,
+        lambda _: None,
+        lambda: silences.append(loop.time()),
+    )
+    stream.voice(True)
+    for _ in range(3 * 50):
+        stream.feed(spoken("one", 20))
+        await asyncio.sleep(0.02)
+    assert len(silences) == 1
+    assert 2.0 <= silences[0] <= 2.1
+    await stream.aclose()
+
+
+@virtual_time
 async def test_what_is_too_long_to_be_kept_is_counted() -> None:
     config = replace(_QUICK, replay_ms=2000, stall_ms=10**6, roll_by_ms=10**6)
     stream = GoogleSttStream("scripted", Service(limit_ms=10**6, stalls=9), config, lambda _: None)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from voicelat.audio.level import is_audible
 from voicelat.audio.mulaw import duration_ms, silence
+from voicelat.doubles.faulty import FaultyLine
 from voicelat.errors import InvalidSetting, MissingExtra, ProviderError
 
 pytest.importorskip("google.cloud.texttospeech")
@@ -227,6 +228,45 @@ async def test_two_calls_speak_at_once(server: GoogleServer) -> None:
     one, two = await asyncio.gather(spoken("One."), spoken("One two."))
     assert (duration_ms(one), duration_ms(two)) == (WORD_MS, 2 * WORD_MS)
     assert is_audible(one)
+    await tts.aclose()
+
+
+async def test_a_connection_that_fell_silent_is_given_up_for_another(
+    server: GoogleServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("voicelat.providers.google_channel._RENEW_AFTER_S", 0.0)
+    monkeypatch.setattr("voicelat.providers.google_channel._SILENT_S", 0.1)
+    async with FaultyLine(server.port).run() as line:
+        tts = GoogleTts(endpoint=f"127.0.0.1:{line.port}")
+        assert [chunk async for chunk in tts.speak("One.", "en-US")]
+        await line.commit("stall")  # of the kind TCP does not notice for a quarter of an hour
+        async with aclosing(tts.speak("One.", "en-US")) as chunks:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(anext(chunks), 0.3)
+        await line.mend()
+        async with asyncio.timeout(5):
+            assert [chunk async for chunk in tts.speak("One.", "en-US")]
+        assert line.taken == 2
+        await tts.aclose()
+        assert line.open == 0 or await _closed(line)
+
+
+async def _closed(line: FaultyLine) -> bool:
+    async with asyncio.timeout(5):
+        while line.open:  # noqa: ASYNC110 - the far end of a socket has nothing to wait on
+            await asyncio.sleep(0.01)
+    return True
+
+
+async def test_a_request_that_is_given_up_soon_keeps_its_connection(server: GoogleServer) -> None:
+    server.tell(Trouble.SILENT)
+    tts = GoogleTts(endpoint=f"127.0.0.1:{server.cable.port}")
+    async with aclosing(tts.speak("One.", "en-US")) as chunks:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(chunks), 0.2)
+    server.tell(Trouble.NONE)
+    assert [chunk async for chunk in tts.speak("One.", "en-US")]
+    assert server.cable.total == 1
     await tts.aclose()
 
 

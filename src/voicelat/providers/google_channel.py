@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any, Final
 
@@ -19,12 +21,23 @@ from voicelat.errors import Advice, InvalidSetting, MissingExtra, ProviderError
 
 __all__ = ["Exchange", "GoogleChannel", "on_loopback", "require_google"]
 
+_LOG = logging.getLogger("voicelat.providers")
+
 _SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
 _PING_MS: Final = 60_000
 """Between pings of an idle connection; middleboxes forget one after some minutes."""
 _NEVER_MS: Final = 2**31 - 1
 _RECONNECT_MS: Final = 100
 """gRPC's own first wait after a lost connection is 1 s."""
+_RENEW_AFTER_S: Final = 3.0
+"""A connection younger than that is not given up: its server is slow, and not its line dead."""
+_LAST_WORDS_S: Final = 310.0
+"""How long requests may go on over a connection that was given up: Google's own limit is 305 s."""
+_MOST_LEFT: Final = 4
+"""Connections given up that may have requests on them. The oldest is closed before there are
+more."""
+_SILENT_S: Final = 1.0
+"""A request that nothing came of for so long, and was then given up by who asked."""
 _REASON_CHARS: Final = 200
 
 _LOGIN: Final = (
@@ -70,6 +83,10 @@ class GoogleChannel:
         self._provider = provider
         self._file = credentials_file
         self._channel: Any = None
+        self._identified: Any = None
+        self._made_s = 0.0
+        self._left: dict[Any, asyncio.Task[None]] = {}
+        """Connections that were given up, and the tasks that close them."""
         self._opening: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -90,7 +107,10 @@ class GoogleChannel:
 
     async def _open(self) -> None:
         plain = on_loopback(self.endpoint)
-        identity = await asyncio.to_thread(_no_identity if plain else self._identity)
+        self._identified = await asyncio.to_thread(_no_identity if plain else self._identity)
+        self._connect()
+
+    def _connect(self) -> None:
         import grpc.aio
 
         options = [
@@ -104,10 +124,35 @@ class GoogleChannel:
             ("grpc.max_reconnect_backoff_ms", 2_000),
             ("grpc.use_local_subchannel_pool", 1),  # its connections close with the channel
         ]
+        identity = self._identified
         if identity is None:
             self._channel = grpc.aio.insecure_channel(self.endpoint, options=options)
         else:
             self._channel = grpc.aio.secure_channel(self.endpoint, identity, options=options)
+        self._made_s = asyncio.get_running_loop().time()
+
+    def renew(self) -> None:
+        """Another connection for what is asked from now on: this one was silent when it should
+        not have been, and may be dead. TCP would tell so after minutes, pings after one, and
+        until then every request of every call would wait in vain. What runs on it may end.
+        """
+        age_s = asyncio.get_running_loop().time() - self._made_s
+        if self._channel is None or age_s < _RENEW_AFTER_S:
+            return
+        _LOG.info("%s: connecting again, the connection does not answer", self._provider)
+        old = self._channel
+        self._connect()
+        if len(self._left) == _MOST_LEFT:
+            self._left[next(iter(self._left))].cancel()
+        closing = asyncio.create_task(self._leave(old), name=f"leave {self._provider}")
+        self._left[old] = closing
+
+    async def _leave(self, channel: Any) -> None:
+        try:
+            await channel.close(_LAST_WORDS_S)
+        finally:
+            self._left.pop(channel, None)
+            await channel.close()
 
     def _identity(self) -> Any:
         """Channel credentials with a token that is good already. Blocks."""
@@ -150,10 +195,25 @@ class GoogleChannel:
         import grpc.aio
 
         try:
-            answer: bytes = await self._channel.unary_unary(method)(message, timeout=timeout_s)
+            with self.waiting():
+                answer: bytes = await self._channel.unary_unary(method)(message, timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
+            if error.code().name == "DEADLINE_EXCEEDED":
+                self.renew()
             raise self.told(error) from error
         return answer
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Around a wait for an answer that must come soon: who gives it up has a reason."""
+        loop = asyncio.get_running_loop()
+        begun_s = loop.time()
+        try:
+            yield
+        except asyncio.CancelledError:
+            if loop.time() - begun_s >= _SILENT_S:
+                self.renew()
+            raise
 
     async def aclose(self) -> None:
         """Close the connection. Safe to call twice."""
@@ -163,6 +223,13 @@ class GoogleChannel:
         channel, self._channel = self._channel, None
         if channel is not None:
             await channel.close()
+        left = dict(self._left)
+        for task in left.values():
+            task.cancel()
+        await asyncio.gather(*left.values(), return_exceptions=True)
+        for channel in left:  # a task that had not begun has closed nothing
+            await channel.close()
+        self._left.clear()
 
     def told(self, error: Any) -> ProviderError:
         """What an ``AioRpcError`` means to us."""

@@ -87,7 +87,9 @@ class GoogleStt:
     async def open(self, language: str) -> GoogleSttStream:
         """Start one call. Raises ProviderError without credentials or, for v2, a project."""
         recognise = await self._ready(language)
-        stream = GoogleSttStream(self.name, recognise, self._config, self._streams.discard)
+        stream = GoogleSttStream(
+            self.name, recognise, self._config, self._streams.discard, self._channel.renew
+        )
         self._streams.add(stream)
         return stream
 

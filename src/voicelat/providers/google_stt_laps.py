@@ -35,7 +35,8 @@ _LARGEST: Final = 15_000
 
 
 class GoogleSttStream:
-    """One call's stream: see `SttStream`. ``recognise`` starts a request."""
+    """One call's stream: see `SttStream`. ``recognise`` starts a request; ``on_silence`` is told
+    of each that was not answered when it should have been."""
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class GoogleSttStream:
         recognise: Callable[[], Recognition],
         config: GoogleSttConfig,
         on_close: Callable[[GoogleSttStream], None],
+        on_silence: Callable[[], None] = lambda: None,
     ) -> None:
         self.forgotten_ms = 0
         """Audio dropped although no final had settled it."""
@@ -52,6 +54,7 @@ class GoogleSttStream:
         self._recognise = recognise
         self._config = config
         self._on_close = on_close
+        self._on_silence = on_silence
         self._loop = asyncio.get_running_loop()
         self._out: asyncio.Queue[Transcript | ProviderError | None] = asyncio.Queue()
         self._audio = Rewind()
@@ -188,6 +191,7 @@ class GoogleSttStream:
         lap.unanswered += voiced
         if lap.unanswered > _bytes(self._config.stall_ms) and not self._stalled:
             self._stalled = True
+            self._on_silence()
             self._run_again(lap, 0.0)
 
     def _roll_if_old(self, lap: Lap) -> None:
@@ -236,6 +240,7 @@ class GoogleSttStream:
             async with asyncio.timeout(self._config.connect_s) as lap.limit:
                 await self._exchange(lap)
         except TimeoutError:
+            self._on_silence()
             what = "connection" if lap.stop is None or lap.sent < lap.stop else "final"
             self._lost(lap, ProviderError(self._name, f"no {what} in time", "retry"))
         except ProviderError as error:

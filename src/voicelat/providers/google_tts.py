@@ -197,7 +197,8 @@ class GoogleTts:
     async def _next(self, exchange: Exchange) -> bytes | None:
         try:
             async with asyncio.timeout(self._silence_s):
-                message = await exchange.receive()
+                with self._channel.waiting():
+                    message = await exchange.receive()
         except TimeoutError:
             raise self._no_answer() from None
         if message is None:
