@@ -236,26 +236,18 @@ async def test_a_connection_that_fell_silent_is_given_up_for_another(
 ) -> None:
     monkeypatch.setattr("voicelat.providers.google_channel._RENEW_AFTER_S", 0.0)
     monkeypatch.setattr("voicelat.providers.google_channel._SILENT_S", 0.1)
-    async with FaultyLine(server.port).run() as line:
+    async with FaultyLine("127.0.0.1", server.port).run() as line:
         tts = GoogleTts(endpoint=f"127.0.0.1:{line.port}")
         assert [chunk async for chunk in tts.speak("One.", "en-US")]
-        await line.commit("stall")  # of the kind TCP does not notice for a quarter of an hour
+        line.commit("stall")  # of the kind TCP does not notice for a quarter of an hour
         async with aclosing(tts.speak("One.", "en-US")) as chunks:
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(anext(chunks), 0.3)
-        await line.mend()
+        line.mend()
         async with asyncio.timeout(5):
             assert [chunk async for chunk in tts.speak("One.", "en-US")]
         assert line.taken == 2
         await tts.aclose()
-        assert line.open == 0 or await _closed(line)
-
-
-async def _closed(line: FaultyLine) -> bool:
-    async with asyncio.timeout(5):
-        while line.open:  # noqa: ASYNC110 - the far end of a socket has nothing to wait on
-            await asyncio.sleep(0.01)
-    return True
 
 
 async def test_a_request_that_is_given_up_soon_keeps_its_connection(server: GoogleServer) -> None:

@@ -31,9 +31,13 @@ _GARBAGE: Final = 600
 class FaultyLine:
     """The proxy to ``host``:``port``. `commit` a fault, `mend` it."""
 
-    def __init__(self, host: str, port: int, *, toward: Literal["client", "service"] = "client"):
+    def __init__(
+        self, host: str, port: int, *, toward: Literal["client", "service"] = "client"
+    ) -> None:
         self.port = 0
         """Where it listens on loopback while it runs."""
+        self.taken = 0
+        """Connections taken so far."""
         self._upstream = host, port
         self._toward = toward
         """Whose incoming bytes the fault is in."""
@@ -95,6 +99,7 @@ class FaultyLine:
         if self._fault == "refused":
             _reset(writer)
             return
+        self.taken += 1
         there, service = await asyncio.open_connection(*self._upstream)
         self._clients.add(writer)
         self._services.add(service)
