@@ -17,9 +17,9 @@ import typer
 from typer.core import TyperGroup
 
 from voicelat import __version__
-from voicelat.errors import InternalError, ProviderError, UsageError, VoicelatError
+from voicelat.errors import InternalError, VoicelatError
 from voicelat.verbs import demo, loadtest, replay, report, serve, settings, sweep
-from voicelat.verbs.options import leave
+from voicelat.verbs.options import exit_code, leave
 
 __all__ = ["OneLineErrors", "app"]
 
@@ -46,7 +46,7 @@ def _one_line_errors() -> Iterator[None]:
     except InternalError:
         raise  # our own bug: whoever reports it needs the traceback
     except VoicelatError as error:
-        leave(str(error), 2 if _is_the_users(error) else 3)
+        leave(str(error), exit_code(error))
     except typer.TyperException as error:
         said = " ".join(error.format_message().split()).removesuffix(".")
         context = getattr(error, "ctx", None)
@@ -54,12 +54,6 @@ def _one_line_errors() -> Iterator[None]:
         leave(f"{said}{help_line}", error.exit_code)
     except KeyboardInterrupt:
         leave("stopped", 130)
-
-
-def _is_the_users(error: VoicelatError) -> bool:
-    """Whether trying again without a change is pointless: bad usage, a missing or wrong key."""
-    wrong_key = isinstance(error, ProviderError) and error.advice == "fix_key"
-    return wrong_key or isinstance(error, UsageError)
 
 
 def _print_version(wanted: bool) -> None:

@@ -171,6 +171,8 @@ class ServerProcess(Running):
     """A server in a process of its own."""
 
     process: Process
+    workers: tuple[int, ...] = ()
+    """Their process ids, where there are several."""
 
     def send(self, sig: signal.Signals) -> None:
         """Signal it."""
@@ -188,6 +190,7 @@ async def spawned(
     folder: Path,
     *options: str,
     program: Sequence[str] = VERB,
+    env: Mapping[str, str] | None = None,
     before: Callable[[], None] | None = None,
 ) -> AsyncIterator[ServerProcess]:
     """Run ``program`` with ``options`` in ``folder`` on a free port, until it says where.
@@ -195,16 +198,17 @@ async def spawned(
     ``before`` runs in the new process before the server does.
     """
     options = ("--port", "0", "--json", *options)
-    process = await start(folder, options, program=program, before=before)
+    process = await start(folder, options, program=program, env=env, before=before)
     try:
         assert process.stdout is not None
         line = await asyncio.wait_for(process.stdout.readline(), _PATIENCE_S)
         if not line:
             assert process.stderr is not None
             raise AssertionError((await process.stderr.read()).decode())
-        url = json.loads(line)["url"]
+        ready = json.loads(line)
+        url, workers = ready["url"], tuple(ready.get("workers", ()))
         async with httpx.AsyncClient(base_url=url) as http:
-            yield ServerProcess(url, http, process)
+            yield ServerProcess(url, http, process, workers)
     finally:
         if process.returncode is None:
             process.kill()

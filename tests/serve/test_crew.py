@@ -1,18 +1,18 @@
-"""What workers share: tokens that work once, and the count of calls."""
+"""What workers share: the board and the numbers on it."""
 
 from __future__ import annotations
 
-import os
-import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from tests.serve.running import instant_stack
 
 from voicelat.errors import UsageError
-from voicelat.serve.crew import Crew, FolderTokens, Place, place_of
+from voicelat.serve.app import TwilioServer
+from voicelat.serve.config import ServeConfig
+from voicelat.serve.crew import Board, Crew, Place, State, place_of
 
 
 @pytest.fixture
@@ -21,59 +21,91 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def tokens(folder: Path, life_s: float = 60.0, most: int = 100) -> FolderTokens:
-    return FolderTokens(folder / "tokens", life_s, most)
+@pytest.fixture
+def board(folder: Path) -> Board:
+    return Board(folder, 3)
 
 
-def test_a_token_of_one_worker_works_at_another_and_only_once(folder: Path) -> None:
-    issued = tokens(folder).issue(0.0)
-    elsewhere = tokens(folder)
-    assert elsewhere.redeem(issued, 0.0)
-    assert not elsewhere.redeem(issued, 0.0)
+def worker(folder: Path, index: int) -> Crew:
+    return Crew(Place(folder=str(folder), index=index, workers=3, door=0))
 
 
-def test_of_many_that_redeem_a_token_at_once_one_succeeds(folder: Path) -> None:
-    for _ in range(20):
-        issued = tokens(folder).issue(0.0)
-        with ThreadPoolExecutor(8) as pool:
-            won = list(pool.map(lambda _, t=issued: tokens(folder).redeem(t, 0.0), range(8)))
-        assert sum(won) == 1
+@pytest.fixture
+async def at_worker(folder: Path) -> AsyncIterator[httpx.AsyncClient]:
+    """The application of worker 0, of three, that has room for 2 calls."""
+    config = ServeConfig(max_calls=2, public_base_url="https://bot.example")
+    server = TwilioServer(instant_stack(), config, crew=worker(folder, 0))
+    transport = httpx.ASGITransport(server.app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://worker") as http:
+        yield http
 
 
-def test_an_old_token_works_no_more_and_is_tidied_away(folder: Path) -> None:
-    mine = tokens(folder)
-    old = mine.issue(0.0)
-    past = time.time() - 61
-    os.utime(folder / "tokens" / old, (past, past))
-    assert not mine.redeem(old, 0.0)
-    older = mine.issue(0.0)
-    os.utime(folder / "tokens" / older, (past, past))
-    tokens(folder).issue(0.0)  # a worker's first one tidies
-    assert not (folder / "tokens" / older).exists()
-
-
-def test_tokens_nobody_comes_for_are_bounded(folder: Path) -> None:
-    mine = tokens(folder, most=10)
-    for _ in range(200):
-        mine.issue(0.0)
-    assert len(list((folder / "tokens").iterdir())) <= 10 + 64
-
-
-@given(st.text(max_size=60) | st.sampled_from(["../calls", "/etc/passwd", ".", "a" * 43, "\x00"]))
-def test_no_text_that_was_not_issued_is_a_token(
-    tmp_path_factory: pytest.TempPathFactory, text: str
-) -> None:
-    folder = tmp_path_factory.mktemp("crew")
-    Crew.prepare(folder, 1)
-    assert not tokens(folder).redeem(text, 0.0)
-    assert (folder / "calls").exists()
-
-
-def test_calls_are_counted_over_all_workers(folder: Path) -> None:
-    crews = [Crew(Place(folder=str(folder), index=n, workers=3, port=1)) for n in range(3)]
+def test_calls_are_counted_over_all_workers(folder: Path, board: Board) -> None:
+    crews = [worker(folder, index) for index in range(3)]
     for crew, calls in zip(crews, (4, 0, 7), strict=True):
         crew.note_calls(calls)
     assert [crew.calls for crew in crews] == [11, 11, 11]
+    board.clear(2)
+    assert [crew.calls for crew in crews] == [4, 4, 4]
+
+
+def test_what_one_worker_notes_stands_on_the_board_beside_the_others(
+    folder: Path, board: Board
+) -> None:
+    crew = worker(folder, 1)
+    crew.note_state(State.OPEN)
+    crew.note_open(5)
+    crew.note_taken()
+    crew.note_taken()
+    shown = [board.states, board.calls, board.open, board.taken]
+    assert [list(numbers) for numbers in shown] == [[0, 1, 0], [0, 0, 0], [0, 5, 0], [0, 2, 0]]
+    assert crew.takers == 1
+
+
+async def test_a_full_worker_is_not_busy_while_another_has_room(
+    at_worker: httpx.AsyncClient, board: Board
+) -> None:
+    board.states[0] = board.states[1] = State.OPEN
+    board.calls[0], board.calls[1] = 2, 1
+    assert "<Stream" in (await at_worker.post("/voice")).text
+    board.calls[1] = 2
+    assert "busy" in (await at_worker.post("/voice")).text
+
+
+async def test_a_worker_that_is_away_has_no_room(
+    at_worker: httpx.AsyncClient, board: Board
+) -> None:
+    board.states[0] = board.states[1] = State.OPEN
+    board.calls[0] = 2
+    assert "<Stream" in (await at_worker.post("/voice")).text
+    board.clear(1)
+    assert "busy" in (await at_worker.post("/voice")).text
+
+
+async def test_health_is_that_of_all(at_worker: httpx.AsyncClient, board: Board) -> None:
+    board.states[0] = board.states[2] = State.OPEN
+    board.calls[2] = 3
+    health = (await at_worker.get("/healthz")).json()
+    assert (health["calls"], health["workers"]) == (3, 2)
+
+
+async def test_workers_that_do_not_answer_are_shown_as_missing(
+    at_worker: httpx.AsyncClient, board: Board
+) -> None:
+    board.restarts = 4
+    lines = (await at_worker.get("/metrics")).text.split("\n")
+    assert "voicelat_workers 1" in lines
+    assert "voicelat_workers_missing 2" in lines
+    assert "voicelat_worker_restarts_total 4" in lines
+    assert "voicelat_workers" not in (await at_worker.get("/metrics?of=me")).text
+
+
+def test_a_socket_that_cannot_be_is_one_line(folder: Path) -> None:
+    deep = folder / ("x" * 120)
+    deep.mkdir()
+    Crew.prepare(deep, 3)
+    with pytest.raises(UsageError, match="set TMPDIR to a shorter path"):
+        worker(deep, 0).listen()
 
 
 def test_a_place_that_is_none_is_told() -> None:

@@ -1,125 +1,173 @@
-"""Several worker processes on one port, for real."""
+"""Several worker processes behind one door, for real."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import httpx
 import psutil
-import pytest
-from tests.serve.running import INSTANT, QUESTION, ServerProcess, spawned, until
+from tests.serve.running import INSTANT, QUESTION, ServerProcess, scraped, spawned, start, until
 
 from voicelat.caller import CallResult, Say, Script, Silence, WaitForReply
+from voicelat.demo.server import running_server
 from voicelat.loadtest.line import place_call
 from voicelat.loadtest.target import stream_of
 from voicelat.metrics.turnsfile import read_turns
 from voicelat.twilio.signature import signature_of
 
-WORKERS = (
-    *("--workers", "2", *INSTANT),
-    *("--set", "AI_MAX_WORDS_FIRST_REPLY=1", "--set", "LOG_LEVEL=WARNING"),
-)
-SCRIPT: Script = [Silence(100), Say(QUESTION), WaitForReply(quiet_ms=300)]
+WORKERS = ("--workers", "2", *INSTANT, "--set", "AI_MAX_WORDS_FIRST_REPLY=1")
+ASK: Script = [Silence(100), Say(QUESTION), WaitForReply(quiet_ms=300)]
+HOLD: Script = [*ASK, Silence(60_000)]
 
 
 @asynccontextmanager
 async def two_workers(folder: Path, *options: str) -> AsyncIterator[ServerProcess]:
-    async with spawned(folder, *WORKERS, *options) as server:
+    """A server of two, with a folder for temporary files of its own."""
+    (folder / "tmp").mkdir()
+    env = {"TMPDIR": str(folder / "tmp")}
+    async with spawned(folder, *WORKERS, *options, env=env) as server:
         yield server
 
 
-def workers_of(server: ServerProcess) -> list[psutil.Process]:
-    workers: list[psutil.Process] = psutil.Process(server.process.pid).children()
-    return workers
+async def on_calls(
+    server: ServerProcess, count: int, script: Script
+) -> list[asyncio.Task[CallResult]]:
+    """So many more calls that go on."""
+    before = await server.calls()
+    calls = [asyncio.create_task(place_call(server.media, script)) for _ in range(count)]
+
+    async def all_begun() -> bool:
+        return await server.calls() == before + count
+
+    await until(all_begun)
+    return calls
 
 
-async def calls(server: ServerProcess, count: int) -> list[CallResult]:
-    return await asyncio.gather(*(place_call(server.media, SCRIPT) for _ in range(count)))
+def gone(pid: int) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    return True
 
 
-async def test_calls_are_spread_and_everything_adds_up(tmp_path: Path) -> None:
+async def test_calls_are_shared_out_evenly_and_everything_adds_up(tmp_path: Path) -> None:
     async with two_workers(tmp_path) as server:
-        results = await calls(server, 16)
-        await until(server.idle)
+        calls = await on_calls(server, 8, [*ASK, *ASK])
+        results = await asyncio.gather(*calls)
+
+        async def all_written() -> bool:
+            return (await server.metrics())["voicelat_turn_records_total{written}"] == 16
+
+        await until(all_written)
         metrics = await server.metrics()
+        last = await on_calls(server, 1, [*ASK, Silence(500)])
         server.send(signal.SIGTERM)
+
+        async def drains() -> bool:
+            return (await server.http.get("/healthz")).status_code == 503
+
+        await until(drains)
+        results += await asyncio.gather(*last)
         code, err = await server.ended()
-    assert all(result.heard[0].v2v_ms is not None for result in results)
+    assert [result.ended for result in results] == ["hung_up"] * 9
     assert code == 0
-    records = read_turns([tmp_path / "turns.jsonl"]).records
-    assert len(records) == 16
-    assert {record.call_id for record in records} == {result.call_sid for result in results}
-    assert metrics["voicelat_workers"] == 2
-    assert (
-        sum(value for name, value in metrics.items() if name.startswith("voicelat_turns_t")) == 16
-    )
-    assert "Traceback" not in err
+    records = read_turns([tmp_path / "turns.jsonl"])
+    assert records.truncated == []
+    assert Counter(record.call_id for record in records.records) == {
+        result.call_sid: len(result.heard) for result in results
+    }
+    for result in results:  # each log line says which worker wrote it
+        assert err.count(f"voicelat.call: call {result.call_sid} ended: stop") == 1
+    ended = Counter(line.split(" INFO")[0][-8:] for line in err.splitlines() if " ended: " in line)
+    assert sorted(ended) == ["worker 0", "worker 1"]
+    assert sorted(ended.values()) == [4, 5]
+    turns = {name: n for name, n in metrics.items() if name.startswith("voicelat_turns_total")}
+    assert sum(turns.values()) == 16
+    assert metrics["voicelat_stt_final_ms_count"] == 16
+    assert metrics["voicelat_calls"] == 0
+    shown = [metrics[f"voicelat_worker{name}"] for name in ("s", "s_missing", "_restarts_total")]
+    assert shown == [2, 0, 0]
+    assert list((tmp_path / "tmp").iterdir()) == []
 
 
-async def test_a_token_issued_by_any_worker_is_taken_by_any(tmp_path: Path) -> None:
-    public = ("--set", "PUBLIC_BASE_URL=https://bot", "--set", "TWILIO_AUTH_TOKEN=secret")
+async def test_a_token_issued_by_one_worker_is_taken_by_any_and_once(tmp_path: Path) -> None:
+    settings = {
+        **{f"{role}_PROVIDER": "simulated:instant" for role in ("STT", "LLM", "TTS")},
+        **{"VAD": "energy", "WORKERS": "2", "GREETING": "", "TURNS_FILE": ""},
+        **{"PUBLIC_BASE_URL": "https://bot", "TWILIO_AUTH_TOKEN": "secret"},
+    }
     handshake = {"X-Twilio-Signature": signature_of("secret", "wss://bot/media", {})}
-    async with two_workers(tmp_path, *public) as server:
-        ended = []
+
+    async def calls(url: str, parameters: dict[str, str]) -> str | None:
+        media = f"{url.replace('http', 'ws')}/media"
+        script: Script = [Silence(200)]
+        result = await place_call(media, script, custom_parameters=parameters, headers=handshake)
+        return result.ended
+
+    async with running_server(tmp_path, settings) as url, httpx.AsyncClient(base_url=url) as http:
+        parameters = []
         for number in range(8):
             form = {"CallSid": f"CA{number}"}
             signed = {"X-Twilio-Signature": signature_of("secret", "https://bot/voice", form)}
-            answer = await server.http.post("/voice", data=form, headers=signed)
+            answer = await http.post("/voice", data=form, headers=signed)
             found = stream_of(answer.content, "https://bot/voice")
             assert not isinstance(found, str)
-            result = await place_call(
-                server.media, SCRIPT, custom_parameters=found[1], headers=handshake
-            )
-            ended.append(result.ended)
+            parameters.append(found[1])
+        ended = await asyncio.gather(*(calls(url, one) for one in parameters))
+        again = await asyncio.gather(*(calls(url, one) for one in parameters))
+        metrics = scraped((await http.get("/metrics")).text)
     assert ended == ["hung_up"] * 8
+    assert again == ["closed"] * 8
+    refused = "refused: the stream token is missing, old or used"
+    assert metrics[f"voicelat_socket_events_total{{{refused}}}"] == 8
 
 
-async def test_a_worker_that_is_killed_is_replaced_and_the_others_go_on(tmp_path: Path) -> None:
-    async with two_workers(tmp_path) as server:
-        victim, survivor = workers_of(server)
-        victim.kill()
+async def test_a_killed_worker_is_replaced_and_a_killed_supervisor_leaves_nobody(
+    tmp_path: Path,
+) -> None:
+    async with two_workers(tmp_path, "--set", "GRACE_S=0.5") as server:
+        calls = await on_calls(server, 4, HOLD)
+        victim, survivor = server.workers
+        os.kill(victim, signal.SIGKILL)
 
         async def replaced() -> bool:
-            alive = workers_of(server)
-            if survivor not in alive or victim in alive or len(alive) < 2:
-                return False
-            with suppress(OSError):
+            try:
                 metrics = await server.metrics()
-                return metrics.get("voicelat_workers") == 2
-            return False
+            except httpx.ReadError:  # a connection kept from before, to the one that was killed
+                return False
+            return (metrics["voicelat_workers"], metrics["voicelat_worker_restarts_total"]) == (
+                2,
+                1,
+            )
 
         await until(replaced)
-        results = await calls(server, 4)
-        server.send(signal.SIGTERM)
-        code, err = await server.ended()
-    assert all(result.heard[0].v2v_ms is not None for result in results)
-    assert code == 0
-    assert "died (signal 9): starting another" in err
-
-
-async def test_a_killed_supervisor_leaves_nobody(tmp_path: Path) -> None:
-    async with two_workers(tmp_path) as server:
-        workers = workers_of(server)
+        assert await server.calls() == 2
+        more = await on_calls(server, 2, HOLD)
+        workers = [child.pid for child in psutil.Process(server.process.pid).children()]
+        assert survivor in workers
+        assert victim not in workers
         server.send(signal.SIGKILL)
         await server.process.wait()
 
-        async def gone() -> bool:
-            return not any(worker.is_running() and _lives(worker) for worker in workers)
+        async def all_gone() -> bool:
+            return all(gone(worker) for worker in workers)
 
-        await until(gone)
-
-
-def _lives(process: psutil.Process) -> bool:
-    with suppress(psutil.NoSuchProcess):
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
-    return False
+        await until(all_gone)
+        results = await asyncio.gather(*calls, *more)
+    assert [result.ended for result in results] == ["closed"] * 6
+    assert list((tmp_path / "tmp").iterdir()) == []
 
 
 async def test_a_mistake_is_told_once_and_nobody_is_started_again(tmp_path: Path) -> None:
-    with pytest.raises(AssertionError, match="a worker cannot start") as told:
-        async with two_workers(tmp_path, "--set", "TURNS_FILE=/nowhere/at/all.jsonl"):
-            pass
-    assert "Traceback" not in str(told.value)
+    options = ("--port", "0", *WORKERS, "--turns", "no/such/folder/t.jsonl")
+    process = await start(tmp_path, options)
+    out, err = await process.communicate()
+    assert (process.returncode, out) == (2, b"")
+    told = b"voicelat: turn records cannot be written to no/such/folder/t.jsonl: "
+    assert err.startswith(told)
+    assert err.count(b"\n") == 1

@@ -1,80 +1,80 @@
 """The metrics of several processes as those of one.
 
-Counters and histograms are summed, sample by sample. So are gauges, which here count things
-(calls, bytes); ``ratios`` names those that do not, with the counter labels they are made of.
+Counters and histograms are summed, series by series. So are gauges, which here count things
+(calls, bytes); ``ratios`` names those that do not, with the counts they are made of.
+
+All expositions are our own, written by one program, so a series is spelled alike in each: they
+are added up as lines, without taking labels apart. A parser would stop the calls of the process
+that was asked for ten times as long (25 ms for four workers, measured 2026-11).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.metrics_core import Metric
-from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.utils import floatToGoString
 
 __all__ = ["Ratio", "merge"]
-
-_Key = tuple[str, tuple[tuple[str, str], ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """A gauge that is one count as a share of several."""
+    """A gauge that is one count as a share of two: series, spelled as in an exposition."""
 
-    counter: str
-    """The sample the counts have, like ``voicelat_phrase_lookups_total``."""
-    label: str
-    hit: str
-    """The label's value of the counts in question; all values together are the whole."""
+    hits: str
+    misses: str
 
 
-def merge(expositions: Sequence[str], ratios: Mapping[str, Ratio] | None = None) -> bytes:
+@dataclass(slots=True)
+class _Family:
+    head: list[str] = field(default_factory=list)
+    """Its lines of help and type."""
+    series: dict[str, float] = field(default_factory=dict)
+
+
+def merge(expositions: Sequence[bytes], ratios: Mapping[str, Ratio] | None = None) -> bytes:
     """Several processes' expositions in Prometheus' text format as one."""
-    families: dict[str, Metric] = {}
-    sums: dict[str, dict[_Key, float]] = {}
-    for text in expositions:
-        for family in text_string_to_metric_families(text):
-            known = families.setdefault(family.name, family)
-            values = sums.setdefault(known.name, {})
-            for sample in family.samples:
-                key = sample.name, tuple(sorted(sample.labels.items()))
-                if sample.name.endswith("_created"):
-                    values[key] = min(values.get(key, math.inf), sample.value)
-                else:
-                    values[key] = values.get(key, 0.0) + sample.value
+    families: dict[str, _Family] = {}
+    for exposition in expositions:
+        _add(exposition.decode(), families)
+    values = {name: value for one in families.values() for name, value in one.series.items()}
     for name, ratio in (ratios or {}).items():
-        if name in sums:
-            sums[name] = {(name, ()): _share(sums, ratio)}
-    registry = CollectorRegistry()
-    registry.register(_Merged(families.values(), sums))
-    return generate_latest(registry)
+        if name in values:
+            families[name].series[name] = _share(values, ratio)
+    lines: list[str] = []
+    for family in families.values():
+        lines += family.head
+        lines += (f"{name} {_written(value)}" for name, value in family.series.items())
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
-def _share(sums: Mapping[str, Mapping[_Key, float]], ratio: Ratio) -> float:
-    counts = {
-        dict(labels)[ratio.label]: value
-        for values in sums.values()
-        for (name, labels), value in values.items()
-        if name == ratio.counter
-    }
-    total = sum(counts.values())
-    return counts.get(ratio.hit, 0.0) / total if total else math.nan
+def _written(value: float) -> str:
+    """As in every exposition."""
+    return str(floatToGoString(value))  # type: ignore[no-untyped-call]
 
 
-class _Merged:
-    """A collector of what was merged."""
+def _add(text: str, families: dict[str, _Family]) -> None:
+    family = _Family()
+    for line in text.split("\n"):  # and not at other line ends, which a label may have in it
+        if line.startswith("# "):
+            family = families.setdefault(line.split(" ", 3)[2], _Family())
+            if line not in family.head:
+                family.head.append(line)
+        elif line:
+            name, _, value = line.rpartition(" ")
+            family.series[name] = _both(name, family.series.get(name), float(value))
 
-    def __init__(
-        self, families: Iterable[Metric], sums: Mapping[str, Mapping[_Key, float]]
-    ) -> None:
-        self._families = list(families)
-        self._sums = sums
 
-    def collect(self) -> Iterator[Metric]:
-        for family in self._families:
-            made = Metric(family.name, family.documentation, family.type)
-            for (name, labels), value in self._sums[family.name].items():
-                made.add_sample(name, dict(labels), value)
-            yield made
+def _both(name: str, known: float | None, value: float) -> float:
+    if known is None:
+        return value
+    made_at = name.partition("{")[0].endswith("_created")
+    return min(known, value) if made_at else known + value
+
+
+def _share(values: Mapping[str, float], ratio: Ratio) -> float:
+    hits = values.get(ratio.hits, 0.0)
+    looked_up = hits + values.get(ratio.misses, 0.0)
+    return hits / looked_up if looked_up else math.nan

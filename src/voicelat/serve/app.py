@@ -31,9 +31,9 @@ from voicelat.metrics.record import TurnRecord
 from voicelat.metrics.recorder import MetricRecorder
 from voicelat.serve.config import ServeConfig
 from voicelat.serve.connections import CUT_OFF
-from voicelat.serve.crew import Crew, FolderTokens
+from voicelat.serve.crew import Crew, State
 from voicelat.serve.socket import AsgiTransport
-from voicelat.serve.tokens import MAX_WAITING, StreamTokens
+from voicelat.serve.tokens import StreamTokens
 from voicelat.turn.config import TurnConfig
 from voicelat.turn.endpointing import EndpointPolicy
 from voicelat.turn.tuner import EouTuner
@@ -83,9 +83,8 @@ class TwilioServer:
         self._warm = False
         self._open_sockets = 0
         self.crew = crew
-        self._tokens: StreamTokens | FolderTokens = StreamTokens(config.token_life_s)
-        if crew is not None:
-            self._tokens = FolderTokens(crew.folder / "tokens", config.token_life_s, MAX_WAITING)
+        life_s = config.token_life_s
+        self._tokens = StreamTokens(life_s) if crew is None else crew.tokens(life_s)
         self._recorder = MetricRecorder(config.turns_file) if config.turns_file else None
         self._deck = TapeDeck(config.record_dir) if config.record_dir else None
         self._exporter = PrometheusExporter(self._recorder.counts if self._recorder else None)
@@ -134,8 +133,6 @@ class TwilioServer:
             "what",
             lambda: self._audio_ms,
         )
-        if self.crew is not None:
-            show.watch_gauge("voicelat_workers", "Workers that answered", lambda: 1)
         phrases = self._stack.phrases
         show.watch_counts(
             "voicelat_phrase_lookups",
@@ -292,7 +289,7 @@ class TwilioServer:
             summary = await self.loop.run(transport)
         finally:
             self._open_sockets -= 1
-            self._tell_crew()
+            self._note_calls(self.loop.calls)
         self._sockets[summary.why] += 1
         if transport.close_code in CUT_OFF:
             self._sockets[CUT_OFF[transport.close_code]] += 1
@@ -304,29 +301,37 @@ class TwilioServer:
             self._sockets[f"dropped: {reason}"] += count
         self._audio_ms.update(summary.audio_ms)
 
+    def drain(self) -> None:
+        """Take no new call from now on."""
+        self.draining = True
+        if self.crew is not None:
+            self.crew.note_state(State.DRAINING)
+
+    def lost_connection(self) -> None:
+        """Count a connection that could not be taken from the supervisor."""
+        self._sockets["connection lost: too many open files"] += 1
+
     @property
     def _busy(self) -> bool:
-        """Whether a call would be one too many. Workers have room for each other's: where a
-        connection arrives is chance."""
+        """Whether a call would be one too many for all workers. One of them may have a few more
+        than its share: connections are handed out by how many there are, not by which are calls,
+        and a call is not refused while there is room elsewhere."""
         if self.crew is None:
             return self.draining or self.loop.calls >= self.config.max_calls
-        most = self.config.max_calls * self.crew.place.workers
-        return self.draining or self.crew.calls >= most
+        return self.draining or self.crew.calls >= self.config.max_calls * self.crew.takers
 
-    def _tell_crew(self) -> None:
+    def _note_calls(self, calls: int) -> None:
         if self.crew is not None:
-            self.crew.note_calls(self.loop.calls)
+            self.crew.note_calls(calls)
 
     def _admit(self, start: Start) -> str | None:
-        if self.crew is not None:
-            self.crew.note_calls(self.loop.calls)
         if self._busy:  # sockets that were opened when it was not
             return "busy"
-        if self.config.auth_token is None:
-            return None
         token = start.custom_parameters.get("token", "")
-        redeemed = self._tokens.redeem(token, time.monotonic())
-        return None if redeemed else "the stream token is missing, old or used"
+        if self.config.auth_token is not None and not self._tokens.redeem(token, time.monotonic()):
+            return "the stream token is missing, old or used"
+        self._note_calls(self.loop.calls + 1)  # it begins now
+        return None
 
     async def _refuse_forged(self, request: Request) -> Response | None:
         headers = request.headers
@@ -373,20 +378,25 @@ class TwilioServer:
             "calls": self.loop.calls if self.crew is None else self.crew.calls,
             "version": __version__,
         }
+        if self.crew is not None:
+            health["workers"] = self.crew.takers
         return JSONResponse(health, status_code=503 if self.draining else 200)
 
     async def _metrics(self, request: Request) -> Response:
         """Of all workers, whichever was asked; of this one alone with ``?of=me``."""
-        own = self._exporter.exposition()
+        told = self._exporter.exposition()
         if self.crew is not None and request.query_params.get("of") != "me":
-            told = [text for text in await self.crew.others() if text is not None]
-            self._sockets["worker missing"] += self.crew.place.workers - 1 - len(told)
-            own = merge([own.decode(), *told], _RATIOS)
-        return Response(own, headers={"content-type": CONTENT_TYPE})
+            others = await self.crew.others()
+            told = merge([told, *(one for one in others if one is not None)], _RATIOS)
+            told += self.crew.exposition(missing=others.count(None))
+        return Response(told, headers={"content-type": CONTENT_TYPE})
 
 
+_LOOKUPS = "voicelat_phrase_lookups_total"
 _RATIOS = {
-    "voicelat_phrase_hit_rate": Ratio("voicelat_phrase_lookups_total", "result", "hit"),
+    "voicelat_phrase_hit_rate": Ratio(
+        f'{_LOOKUPS}{{result="hit"}}', f'{_LOOKUPS}{{result="miss"}}'
+    ),
 }
 _STREAM_EVENTS = frozenset({"stream-started", "stream-stopped", "stream-error"})
 

@@ -1,37 +1,46 @@
-"""What the worker processes of one server share: a private folder, and nothing else.
+"""What the processes of one server share: a private folder, and nothing else.
 
-In it are the stream tokens (a file each, redeemed by whoever removes it first), the number of calls
-of each worker (a mapped file, a number each), and a socket each, where a worker tells the others
-its own metrics. So any worker can answer a webhook whose stream arrives at another, and a scrape
-of any tells of all.
+In it are a board (a mapped file of numbers: how each worker does, for the supervisor and for each
+other), the stream tokens, and a socket of each worker, where it tells the others its own metrics.
+So any worker can answer a webhook whose stream arrives at another, and a scrape of any tells of
+all.
 """
 
 from __future__ import annotations
 
 import asyncio
+import enum
 import mmap
-import re
-import secrets
 import socket
-import time
-from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from voicelat.errors import UsageError
+from voicelat.serve.tokens import MAX_WAITING
 
-__all__ = ["ENVIRONMENT", "Crew", "FolderTokens", "Place", "place_of"]
+if TYPE_CHECKING:
+    from voicelat.serve.shared_tokens import SharedTokens
+
+__all__ = ["ENVIRONMENT", "Board", "Crew", "Place", "State", "place_of"]
 
 ENVIRONMENT: Final = "VOICELAT_CREW"
 """How a supervisor tells a worker its `Place`."""
 
 _ASK_S: Final = 2.0
-"""A worker that does not tell its metrics by then is missing from the sum, and counted so."""
+"""A worker that does not tell its metrics by then is missing from the sum, and shown so."""
 _OWN: Final = b"GET /metrics?of=me HTTP/1.0\r\nHost: worker\r\n\r\n"
-_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{43}")
-_TIDY_EVERY: Final = 64
+
+
+class State(enum.IntEnum):
+    """What a worker does with connections."""
+
+    AWAY = 0
+    """It is not there, or not ready."""
+    OPEN = 1
+    DRAINING = 2
+    """It answers, and takes no more calls."""
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,10 +49,48 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     folder: str
     index: int
     workers: int
-    port: int
-    """That all of them listen on."""
-    restarts: int = 0
-    """How often the supervisor had to start a worker again so far."""
+    door: int
+    """The file descriptor of the socket on which connections are handed over."""
+
+
+class Board:
+    """Numbers about each worker, that every process sees. Each number has one writer."""
+
+    def __init__(self, folder: Path, workers: int) -> None:
+        with (folder / "board").open("r+b") as file:
+            numbers = memoryview(mmap.mmap(file.fileno(), 4 * (4 * workers + 1))).cast("i")
+        self.states = numbers[0:workers]
+        """A `State` each: the worker's own, but AWAY is said by the supervisor when it died."""
+        self.calls = numbers[workers : 2 * workers]
+        self.open = numbers[2 * workers : 3 * workers]
+        """Connections, with a call or without."""
+        self.taken = numbers[3 * workers : 4 * workers]
+        """Connections it took from the supervisor since it was started."""
+        self._restarts = numbers[4 * workers :]
+
+    @staticmethod
+    def prepare(folder: Path, workers: int) -> None:
+        """Make the file, before the first worker."""
+        (folder / "board").write_bytes(bytes(4 * (4 * workers + 1)))
+
+    @property
+    def restarts(self) -> int:
+        """How often a worker had to be started again (the supervisor's)."""
+        return self._restarts[0]
+
+    @restarts.setter
+    def restarts(self, count: int) -> None:
+        self._restarts[0] = count
+
+    @property
+    def takers(self) -> int:
+        """Workers that take calls."""
+        return sum(state == State.OPEN for state in self.states)
+
+    def clear(self, index: int) -> None:
+        """There is no such worker."""
+        self.states[index] = State.AWAY
+        self.calls[index] = self.open[index] = self.taken[index] = 0
 
 
 class Crew:
@@ -52,40 +99,90 @@ class Crew:
     def __init__(self, place: Place) -> None:
         self.place = place
         self.folder = Path(place.folder)
-        size = 4 * place.workers
-        with (self.folder / "calls").open("r+b") as file:
-            self._map = mmap.mmap(file.fileno(), size)
-        self._calls = memoryview(self._map).cast("i")
+        self._board = Board(self.folder, place.workers)
 
     @staticmethod
     def prepare(folder: Path, workers: int) -> None:
         """Make the folder's files, before the first worker."""
-        (folder / "calls").write_bytes(bytes(4 * workers))
-        (folder / "tokens").mkdir(mode=0o700)
+        from voicelat.serve.shared_tokens import SharedTokens
+
+        Board.prepare(folder, workers)
+        SharedTokens.prepare(folder / "tokens", workers, MAX_WAITING)
+
+    def tokens(self, life_s: float) -> SharedTokens:
+        """This worker's stream tokens, that all can redeem."""
+        from voicelat.serve.shared_tokens import SharedTokens
+
+        place = self.place
+        return SharedTokens(self.folder / "tokens", place.index, place.workers, life_s, MAX_WAITING)
+
+    # -- told to the others -------------------------------------------------------------------
+
+    def note_state(self, state: State) -> None:
+        """What this worker does with connections."""
+        self._board.states[self.place.index] = state
 
     def note_calls(self, calls: int) -> None:
         """So many calls go on here."""
-        self._calls[self.place.index] = calls
+        self._board.calls[self.place.index] = calls
+
+    def note_open(self, connections: int) -> None:
+        """So many connections are open here."""
+        self._board.open[self.place.index] = connections
+
+    def note_taken(self) -> None:
+        """One more connection was taken from the supervisor."""
+        self._board.taken[self.place.index] += 1
+
+    def last_words(self, why: str) -> None:
+        """Why this worker cannot start: the supervisor will say it, once for all."""
+        words_of(self.folder, self.place.index).write_text(why, encoding="utf-8")
+
+    # -- asked of all -------------------------------------------------------------------------
 
     @property
     def calls(self) -> int:
         """Calls going on at all workers."""
-        return sum(self._calls)
+        return sum(self._board.calls)
+
+    @property
+    def takers(self) -> int:
+        """Workers that take calls."""
+        return self._board.takers
+
+    def exposition(self, missing: int) -> bytes:
+        """What no worker's metrics say, of a sum that lacks those of so many."""
+        return f"""\
+# HELP voicelat_workers Worker processes whose metrics these are
+# TYPE voicelat_workers gauge
+voicelat_workers {self.place.workers - missing}
+# HELP voicelat_workers_missing Worker processes that did not answer: theirs are not in here
+# TYPE voicelat_workers_missing gauge
+voicelat_workers_missing {missing}
+# HELP voicelat_worker_restarts_total Worker processes that ended and were started again
+# TYPE voicelat_worker_restarts_total counter
+voicelat_worker_restarts_total {self._board.restarts}
+""".encode()
 
     def listen(self) -> socket.socket:
-        """The socket on which this worker tells its own metrics."""
+        """The socket on which this worker tells its own metrics. Raises UsageError where the
+        system's folder for temporary files has too long a name."""
         path = self._socket(self.place.index)
         path.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(str(path))
+        try:
+            listener.bind(str(path))
+        except OSError as error:
+            listener.close()
+            raise UsageError(f"set TMPDIR to a shorter path: {path}: {error}") from None
         return listener
 
-    async def others(self) -> list[str | None]:
+    async def others(self) -> list[bytes | None]:
         """The metrics of the other workers; None for one that does not answer."""
         indices = [n for n in range(self.place.workers) if n != self.place.index]
         return list(await asyncio.gather(*(self._ask(index) for index in indices)))
 
-    async def _ask(self, index: int) -> str | None:
+    async def _ask(self, index: int) -> bytes | None:
         try:
             async with asyncio.timeout(_ASK_S):
                 reader, writer = await asyncio.open_unix_connection(str(self._socket(index)))
@@ -97,54 +194,15 @@ class Crew:
         except (OSError, TimeoutError):
             return None
         head, _, body = answer.partition(b"\r\n\r\n")
-        return body.decode() if b" 200 " in head.split(b"\r\n")[0] else None
+        return body if b" 200 " in head.split(b"\r\n")[0] else None
 
     def _socket(self, index: int) -> Path:
-        return self.folder / f"worker-{index}.sock"
+        return self.folder / f"{index}.sock"
 
 
-class FolderTokens:
-    """Stream tokens that any worker issues and any redeems, once: see `StreamTokens`."""
-
-    def __init__(self, folder: Path, life_s: float, most: int) -> None:
-        self._folder = folder
-        self._life_s = life_s
-        self._most = most
-        self._issued = 0
-
-    def issue(self, now_s: float) -> str:
-        """A new token. The clock is the folder's own: ``now_s`` is of no use here."""
-        if self._issued % _TIDY_EVERY == 0:
-            self._tidy()
-        self._issued += 1
-        token = secrets.token_urlsafe(32)
-        (self._folder / token).touch(mode=0o600, exist_ok=False)
-        return token
-
-    def redeem(self, token: str, now_s: float) -> bool:
-        """Whether the token was issued, is fresh and was not redeemed before."""
-        if not _TOKEN.fullmatch(token):
-            return False
-        path = self._folder / token
-        try:
-            made_s = path.stat().st_mtime
-            path.unlink()  # of two that try, one succeeds
-        except OSError:
-            return False
-        return time.time() - made_s < self._life_s
-
-    def _tidy(self) -> None:
-        """Forget those nobody came for, and the oldest of too many."""
-        waiting: list[tuple[float, Path]] = []
-        for path in self._folder.iterdir():
-            with suppress(OSError):
-                waiting.append((path.stat().st_mtime, path))
-        waiting.sort()
-        stale = time.time() - self._life_s
-        too_many = len(waiting) - self._most
-        for number, (made_s, path) in enumerate(waiting):
-            if made_s < stale or number < too_many:
-                path.unlink(missing_ok=True)
+def words_of(folder: Path, index: int) -> Path:
+    """Where a worker that cannot start says why."""
+    return folder / f"{index}.words"
 
 
 def place_of(environment: str | None) -> Place | None:

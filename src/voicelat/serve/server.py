@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import os
+import shutil
 import signal
 import socket
 import threading
@@ -15,11 +16,13 @@ from types import FrameType
 
 import uvicorn
 
-from voicelat.errors import UsageError
 from voicelat.serve.app import TwilioServer
 from voicelat.serve.connections import MediaConnection, impatient
+from voicelat.serve.crew import Crew, State
+from voicelat.serve.door import Arrivals
+from voicelat.serve.listen import base_url, listen_on
 
-__all__ = ["listen_on", "run", "uvicorn_config"]
+__all__ = ["run", "uvicorn_config"]
 
 _LOG = logging.getLogger("voicelat.serve")
 
@@ -28,15 +31,18 @@ def run(server: TwilioServer, *, on_ready: Callable[[str], None] | None = None) 
     """Serve until SIGTERM, or SIGINT, which is raised on as KeyboardInterrupt.
 
     ``on_ready`` is called with the server's base URL once calls are taken. A worker of several
-    also ends with its supervisor. Raises UsageError when the address cannot be listened on, and
-    what `Stack.warm` raises.
+    tells its crew instead, and also ends with its supervisor. Raises UsageError when the address
+    cannot be listened on, and what `Stack.warm` raises.
     """
     crew = server.crew
     if crew is None:
         sockets = [listen_on(server.config.host, server.config.port)]
     else:
-        sockets = [listen_on(server.config.host, crew.place.port, shared=True), crew.listen()]
-        threading.Thread(target=_end_with_supervisor, name="voicelat-crew", daemon=True).start()
+        sockets = [crew.listen()]
+        watcher = threading.Thread(
+            target=_end_with_supervisor, args=[crew], name="voicelat-crew", daemon=True
+        )
+        watcher.start()
     runner = _Uvicorn(uvicorn_config(server), server, on_ready)
     runner.run(sockets=sockets)
     if signal.SIGINT in runner.signals:
@@ -74,6 +80,7 @@ class _Uvicorn(uvicorn.Server):
         self._on_ready = on_ready
         self._drain_until_s: float | None = None
         self._warming: asyncio.Task[None] | None = None
+        self._arrivals: Arrivals | None = None
         self.signals: list[int] = []
         """Those that asked it to stop, in order."""
 
@@ -95,10 +102,25 @@ class _Uvicorn(uvicorn.Server):
         # (374 ms over 1.5 M objects, measured 2026-11).
         gc.collect()
         gc.freeze()
-        host, port = sockets[0].getsockname()[:2]
-        host = f"[{host}]" if ":" in host else host
-        if self._on_ready is not None:
-            self._on_ready(f"http://{host}:{port}")
+        if self._server.crew is not None:
+            self._join(self._server.crew)
+        elif self._on_ready is not None:
+            self._on_ready(base_url(sockets[0]))
+
+    def _join(self, crew: Crew) -> None:
+        """Take what the supervisor hands over."""
+        connections = self.server_state.connections
+        self._arrivals = Arrivals(crew, self._protocol, connections, self._server.lost_connection)
+        crew.note_state(State.DRAINING if self._server.draining else State.OPEN)
+
+    def _protocol(self) -> asyncio.Protocol:
+        """What uvicorn makes for a connection that it accepts itself."""
+        config = self.config
+        make = config.http_protocol_class
+        protocol: asyncio.Protocol = make(  # type: ignore[call-arg]
+            config=config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal drains, the second closes the calls, the third gives up; while the
@@ -111,7 +133,7 @@ class _Uvicorn(uvicorn.Server):
         if self._warming is not None and not self._warming.done():
             self._warming.get_loop().call_soon_threadsafe(self._warming.cancel)
         if len(self.signals) == 1:
-            self._server.draining = True
+            self._server.drain()
             self._drain_until_s = time.monotonic() + self._server.config.grace_s
             if calls := self._server.loop.calls:
                 _LOG.info("stopping: %d calls may finish (again to stop at once)", calls)
@@ -122,33 +144,18 @@ class _Uvicorn(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Every 100 ms: whether to shut down."""
+        if self._server.crew is not None:
+            self._server.crew.note_open(len(self.server_state.connections))
         if self._drain_until_s is not None:
             over = time.monotonic() >= self._drain_until_s
             self.should_exit = self.should_exit or over or not self._server.loop.calls
         return await super().on_tick(counter)
 
 
-def _end_with_supervisor() -> None:
-    """Its end closes our standard input, however it ended: then our calls may finish."""
+def _end_with_supervisor(crew: Crew) -> None:
+    """Its end closes our standard input, however it ended: then our calls may finish, and what it
+    would have tidied up is ours."""
     while os.read(0, 4096):
         pass
+    shutil.rmtree(crew.folder, ignore_errors=True)
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-def listen_on(host: str, port: int, *, shared: bool = False) -> socket.socket:
-    """A socket bound to the address. ``shared``: with other processes, who get connections each.
-
-    Raises UsageError when that cannot be.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if shared:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        why = error.strerror or str(error)
-        raise UsageError(f"cannot listen on {host}:{port}: {why}") from None
-    return listener

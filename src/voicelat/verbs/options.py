@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from voicelat.errors import UsageError
+from voicelat.errors import ProviderError, UsageError, VoicelatError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,6 +27,7 @@ __all__ = [
     "Stt",
     "Tts",
     "examples",
+    "exit_code",
     "finish",
     "gates",
     "given",
@@ -65,6 +66,13 @@ Sets = Annotated[
         " lists them.",
     ),
 ]
+
+
+def exit_code(error: VoicelatError) -> int:
+    """2 where trying again without a change is pointless (bad usage, a missing or wrong key),
+    else 3."""
+    wrong_key = isinstance(error, ProviderError) and error.advice == "fix_key"
+    return 2 if wrong_key or isinstance(error, UsageError) else 3
 
 
 def leave(message: str, code: int) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from voicelat.errors import InternalError, VoicelatError
 from voicelat.verbs.options import (
     AsJson,
     Llm,
@@ -17,6 +19,7 @@ from voicelat.verbs.options import (
     Stt,
     Tts,
     examples,
+    exit_code,
     given,
     load_settings,
     print_json,
@@ -89,7 +92,7 @@ def serve(
             seen = (loaded.public_base_url or url).rstrip("/")
             typer.echo(f"voicelat takes calls at {seen}/voice (listening at {url})")
 
-    place = place_of(os.environ.get(ENVIRONMENT))
+    place = place_of(os.environ.pop(ENVIRONMENT, None))  # no process that we start is that worker
     if loaded.workers > 1 and place is None:
         _supervise(loaded, options, sets or [], insecure, say_ready)
         return
@@ -99,17 +102,23 @@ def serve(
 def _serve(
     settings: Settings, insecure: bool, place: Place | None, say_ready: Callable[[str], None]
 ) -> None:
-    """Serve in this process."""
+    """Serve in this process, alone or as one of several."""
     from voicelat.serve.crew import Crew
     from voicelat.serve.server import run
     from voicelat.settings import wiring
 
     with wiring.logs(settings, None if place is None else place.index) as queue:
         crew = None if place is None else Crew(place)
-        server = wiring.server(
-            settings, insecure=insecure, lost_logs=lambda: queue.dropped, crew=crew
-        )
-        run(server, on_ready=say_ready)
+        try:
+            server = wiring.server(
+                settings, insecure=insecure, lost_logs=lambda: queue.dropped, crew=crew
+            )
+            run(server, on_ready=say_ready)
+        except VoicelatError as error:
+            if crew is None or isinstance(error, InternalError):
+                raise
+            crew.last_words(str(error))
+            raise typer.Exit(exit_code(error)) from None
 
 
 def _supervise(
@@ -123,10 +132,11 @@ def _supervise(
     from voicelat.serve.config import ServeConfig
     from voicelat.serve.supervisor import supervise
 
+    logging.basicConfig(format="%(asctime)s supervisor %(levelname)s %(name)s: %(message)s")
     ServeConfig(
         host=settings.host, auth_token=settings.twilio_auth_token, insecure=insecure
     ).check()
-    command = [sys.executable, "-m", "voicelat", "serve", "--json"]
+    command = [sys.executable, "-m", "voicelat", "serve"]
     for pair in (*(f"{name}={value}" for name, value in options.items()), *sets):
         command += ["--set", pair]
     if insecure:
