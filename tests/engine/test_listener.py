@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 from tests.engine.fakes import FOREVER, Ears, Step
-from tests.engine.virtual_loop import LoopClock, virtual_time
+from tests.engine.virtual_loop import virtual_time
 
-from voicelat.engine.listener import MAX_BACKLOG, REOPEN_AFTER_S, Listener
+from voicelat.engine.listener import ASLEEP_BACKLOG, MAX_BACKLOG, REOPEN_AFTER_S, Listener
 from voicelat.errors import ProviderError
 from voicelat.providers.protocols import Transcript
 
@@ -110,12 +110,33 @@ async def test_a_stream_that_ends_by_itself_is_a_loss_too() -> None:
 
 
 @virtual_time
-async def test_it_gives_up_after_so_many_losses_in_a_row() -> None:
-    clock = LoopClock()
-    async with _listening(*[_LOST] * 10) as ear:
-        await ear.task
-        assert clock.now_ms() == 1000 * sum(REOPEN_AFTER_S)
+async def test_after_so_many_losses_in_a_row_it_tries_again_whenever_the_caller_speaks() -> None:
+    away = len(REOPEN_AFTER_S) + 2
+    async with _listening(*[_LOST] * away) as ear:
+        await asyncio.sleep(60)
         assert len(ear.listener.errors) == len(REOPEN_AFTER_S) + 1
+        for _ in range(2):
+            ear.listener.voice(True)
+            ear.listener.voice(False)
+            await asyncio.sleep(1)
+        assert len(ear.listener.errors) == away
+        assert len(ear.stt.streams) == 1
+        ear.listener.feed(b"heard")
+        assert ear.given[-1] == b"heard"
+        assert not ear.task.done()
+
+
+@virtual_time
+async def test_what_was_said_while_it_was_given_up_is_not_heard_as_the_next_turn() -> None:
+    async with _listening(*[_LOST] * (len(REOPEN_AFTER_S) + 1)) as ear:
+        await asyncio.sleep(60)
+        for number in range(100):
+            ear.listener.feed(bytes([number]))
+        ear.listener.voice(True)
+        await asyncio.sleep(0.1)
+        audio = [entry for entry in ear.given if isinstance(entry, bytes)]
+        assert audio == [bytes([number]) for number in range(100 - ASLEEP_BACKLOG + 1, 100)]
+        assert ear.listener.lost == 100 - ASLEEP_BACKLOG + 1
 
 
 @virtual_time

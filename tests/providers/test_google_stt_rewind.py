@@ -125,3 +125,11 @@ def test_a_partial_without_its_final_becomes_one() -> None:
     told.take_partial("one", None)
     assert told.close(9000) == Transcript("one", final=True)
     assert told.close(10_000) == Transcript("", final=True)
+
+
+def test_a_final_for_what_was_final_already_is_not_told() -> None:
+    told = Told()
+    told.take_final("one", 9000, (), None)
+    assert told.take_final("another turn's", 9000, (), 0.9) is None
+    assert told.take_final("an older turn's", 4000, (), 0.9) is None
+    assert told.take_final("two", 9008, (), None) == Transcript("two", final=True)

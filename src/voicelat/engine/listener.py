@@ -21,8 +21,12 @@ MAX_BACKLOG: Final = 30 * 50
 
 REOPEN_AFTER_S: Final = (0.0, 0.5, 2.0)
 """The waits before a lost recogniser is opened again, as long as it tells nothing; behind the
-last of them the call goes on without. At once first: streams that reach their vendor's time
+last of them each time the caller speaks. At once first: streams that reach their vendor's time
 limit are the usual loss."""
+
+ASLEEP_BACKLOG: Final = 25
+"""Entries kept behind the last wait: the half second before a voice was noticed. What was said
+earlier belongs to turns whose caller has been asked to repeat."""
 
 
 class Listener:
@@ -46,6 +50,8 @@ class Listener:
         """The last hint a stream was given."""
         self._failures = 0
         """Streams lost since the last transcript."""
+        self._asleep: asyncio.Event | None = None
+        """Set when the caller speaks. None: it does not wait for that."""
         self.lost = 0
         """Backlog entries dropped because no recogniser was there in time."""
         self.errors: list[str] = []
@@ -58,30 +64,42 @@ class Listener:
     def voice(self, active: bool) -> None:
         """The voice detector's hint."""
         self._give(active)
+        if active and self._asleep is not None:
+            self._asleep.set()
 
     def finalize(self) -> None:
         """Ask for the final."""
         self._give(None)
 
     async def run(self) -> None:
-        """Listen until cancelled, or until the recogniser is lost for good.
+        """Listen until cancelled, or until the recogniser will never work.
 
         Raises what a stream raised that its contract does not allow.
         """
         self._running = asyncio.current_task()
         try:
             while True:
-                wait_s = await self._listen_once()
-                if wait_s is None:
+                if not await self._listen_once():
                     return
-                await asyncio.sleep(wait_s)
+                if self._failures > len(REOPEN_AFTER_S):
+                    await self._until_spoken_to()
+                else:
+                    await asyncio.sleep(REOPEN_AFTER_S[self._failures - 1])
         except asyncio.CancelledError:
             if self._breach is None:
                 raise
             raise self._breach from None
 
-    async def _listen_once(self) -> float | None:
-        """One stream from open to end. Returns the wait before the next, None for no next."""
+    async def _until_spoken_to(self) -> None:
+        """Nobody pays for a recogniser that is away while there is nothing to hear."""
+        self._asleep = asyncio.Event()
+        try:
+            await self._asleep.wait()
+        finally:
+            self._asleep = None
+
+    async def _listen_once(self) -> bool:
+        """One stream from open to end. Returns whether there may be a next."""
         stream: SttStream | None = None
         try:
             stream = await self._stt.open(self._language)
@@ -107,14 +125,12 @@ class Listener:
             self._pass(stream, self._backlog.popleft())
         self._stream = stream
 
-    def _failed(self, why: str, advice: Advice) -> float | None:
+    def _failed(self, why: str, advice: Advice) -> bool:
         """Note a loss. Returns what `_listen_once` does."""
         self.errors.append(why)
         _LOG.warning("recogniser lost (%s): %s", advice, why)
-        if advice != "retry" or self._failures == len(REOPEN_AFTER_S):
-            return None
         self._failures += 1
-        return REOPEN_AFTER_S[self._failures - 1]
+        return advice == "retry"
 
     def _give(self, entry: bytes | bool | None) -> None:
         if self._stream is not None:
@@ -124,7 +140,8 @@ class Listener:
                 self._break(error)
             return
         self._backlog.append(entry)
-        if len(self._backlog) > MAX_BACKLOG:
+        most = MAX_BACKLOG if self._asleep is None else ASLEEP_BACKLOG
+        while len(self._backlog) > most:
             self._backlog.popleft()
             self.lost += 1
 

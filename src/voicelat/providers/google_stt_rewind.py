@@ -188,7 +188,9 @@ class Told:
         self, text: str, end: int, places: tuple[Place, ...], confidence: float | None
     ) -> Transcript | None:
         """A recogniser's final up to ``end``. Returns what to tell: an empty one only when it
-        takes a partial back."""
+        takes a partial back, and nothing of a part that was final already."""
+        if end <= self.settled:
+            return None
         told = None
         if text or (self.partial and end >= self.reach):
             told = Transcript(text, final=True, confidence=confidence)
