@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from voicelat.caller import CallResult, Heard
 from voicelat.doubles.agents import VICES, Vice, converse, serve_agent
@@ -42,6 +43,8 @@ async def test_a_vice_is_named_over_a_real_socket_too(name: str) -> None:
     async with serve_agent(VICES[name]) as url:
         script, setup = cast.call(0, 3)
         result = await place_call(url, script, setup=setup)
+    if not result.trusted:
+        pytest.skip("this machine is too busy for a caller to keep its time")
     assert VICES[name].says in "; ".join(finding.says for finding in findings([result]))
 
 
@@ -52,6 +55,7 @@ def calls_of(latencies: np.ndarray) -> list[CallResult]:
             stream_sid="MZ",
             call_sid=f"CA{index}",
             ended="hung_up",
+            lateness_ms={0: 100},
             heard=tuple(
                 Heard(question=n + 1, v2v_ms=None if np.isnan(ms) else int(ms), reply_start_ms=1)
                 for n, ms in enumerate(row)
@@ -86,6 +90,13 @@ def test_a_call_that_grows_slower_is_found_under_scatter() -> None:
     latencies = rng.lognormal(np.log(800), 0.3, (10, 20)) + 40 * np.arange(20)
     says = "; ".join(finding.says for finding in findings(calls_of(latencies)))
     assert "gets slower as the call goes on" in says
+
+
+def test_callers_who_were_late_themselves_accuse_nobody_of_it() -> None:
+    rng = np.random.default_rng(2)
+    calls = calls_of(rng.lognormal(np.log(800), 0.3, (10, 20)) + 40 * np.arange(20))
+    late = [structs.replace(call, lateness_ms={80: 100}) for call in calls]
+    assert findings(late) == []
 
 
 def test_no_calls_have_no_findings() -> None:

@@ -55,8 +55,13 @@ class _Turn:
 
 
 def findings(calls: Sequence[CallResult]) -> list[Finding]:
-    """What stands out over some calls, the gravest first; empty when nothing does."""
-    return [found for rule in _RULES if (found := rule(calls)) is not None]
+    """What stands out over some calls, the gravest first; empty when nothing does.
+
+    Rules about time judge only what callers heard who kept their own.
+    """
+    on_time = [call for call in calls if call.trusted]
+    judged = ((rule, on_time if rule in _ABOUT_TIME else calls) for rule in _RULES)
+    return [found for rule, of in judged if (found := rule(of)) is not None]
 
 
 def _questions(calls: Sequence[CallResult]) -> Iterator[Heard]:
@@ -268,3 +273,4 @@ _RULES: Final[tuple[Callable[[Sequence[CallResult]], Finding | None], ...]] = (
     _floods,
     _choppy,
 )
+_ABOUT_TIME: Final = (_stalls_periodically, _grows_slower, _ignores_interruptions, _choppy)
