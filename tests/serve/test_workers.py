@@ -90,6 +90,8 @@ async def test_calls_are_shared_out_evenly_and_everything_adds_up(tmp_path: Path
     assert sum(turns.values()) == 16
     assert metrics["voicelat_stt_final_ms_count"] == 16
     assert metrics["voicelat_calls"] == 0
+    hits, misses = (metrics[f"voicelat_phrase_lookups_total{{{what}}}"] for what in ("hit", "miss"))
+    assert metrics["voicelat_phrase_hit_rate"] == hits / (hits + misses)
     shown = [metrics[f"voicelat_worker{name}"] for name in ("s", "s_missing", "_restarts_total")]
     assert shown == [2, 0, 0]
     assert list((tmp_path / "tmp").iterdir()) == []
