@@ -29,6 +29,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import psutil
 
+from voicelat.errors import ConnectError
 from voicelat.loadtest.cast import Cast
 from voicelat.loadtest.line import place_call
 from voicelat.loadtest.run import new_event_loop
@@ -155,7 +156,10 @@ async def soak(
         async def caller() -> None:
             while time.monotonic() < until:
                 script, setup = cast.call(next(numbers))
-                await place_call(f"{url.replace('http', 'ws', 1)}/media", script, setup=setup)
+                try:
+                    await place_call(f"{url.replace('http', 'ws', 1)}/media", script, setup=setup)
+                except ConnectError as error:
+                    print(f"a call was not taken: {error}", file=sys.stderr, flush=True)
                 await asyncio.to_thread(_empty, Path(folder, "calls"))
 
         await asyncio.gather(*(caller() for _ in range(calls)))
