@@ -17,6 +17,7 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.uri import parse_uri
 
+from voicelat.engine.config import EngineConfig
 from voicelat.serve import connections
 from voicelat.serve.config import ServeConfig
 from voicelat.twilio.messages import Start, Stop
@@ -184,3 +185,17 @@ async def test_sockets_that_never_start_leave_room_for_nobody_else_only_up_to_a_
         with pytest.raises(InvalidStatus):
             await connect(server.media)
         assert await server.events("refused: too many sockets") == 1
+
+
+async def test_a_silent_socket_that_does_not_answer_our_close_is_cut(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connections, "CLOSE_S", 0.1)
+    engine = EngineConfig(greeting="", start_timeout_ms=100)
+    async with serving(engine=engine) as server, raw(server) as (reader, writer):
+        protocol = ClientProtocol(parse_uri(server.media))
+        protocol.send_request(protocol.connect())
+        writer.write(b"".join(protocol.data_to_send()))
+        await reader.readuntil(b"\r\n\r\n")
+        async with asyncio.timeout(6):  # uvicorn would wait for 10 s
+            await reader.read()

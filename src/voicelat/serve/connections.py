@@ -21,6 +21,10 @@ __all__ = ["CUT_OFF", "HttpConnection", "MediaConnection", "impatient"]
 LINGER_S: Final = 10.0
 """How long what was sent may wait to be read once a socket has ended."""
 
+CLOSE_S: Final = 2.0
+"""How long a peer may take to answer our close; uvicorn's own patience is 10 s, in which silent
+sockets would go on being held."""
+
 MAX_UNREAD: Final = 2**20
 """Bytes we hold for a peer: above what the playout leaves behind, it is pongs nobody reads."""
 MAX_FRAGMENTS: Final = 1024
@@ -86,6 +90,7 @@ class MediaConnection(WebSocketsSansIOProtocol):
 
     async def run_asgi(self) -> None:
         """Serve the socket; a peer that does not read cannot hold what is left of it."""
+        self.close_timeout = CLOSE_S
         await super().run_asgi()
         self.loop.call_later(LINGER_S, self.transport.abort)
 
