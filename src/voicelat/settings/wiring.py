@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from voicelat.engine.phrases import stock_phrases
 from voicelat.engine.prewarm import PrewarmConfig
 from voicelat.engine.stack import Stack
 from voicelat.engine.tts_cache import TtsCache
+from voicelat.metrics.record import TurnRecord
 from voicelat.providers import registry
 from voicelat.providers.protocols import LanguageModel, TextToSpeech
 from voicelat.providers.registry import ProviderOptions
@@ -113,8 +114,13 @@ def _prewarm(settings: Settings) -> PrewarmConfig:
     )
 
 
-def server(settings: Settings, *, insecure: bool = False) -> TwilioServer:
-    """The reference server. Raises what `stack` and `ServeConfig.check` raise."""
+def server(
+    settings: Settings,
+    *,
+    insecure: bool = False,
+    on_turn: Callable[[TurnRecord], None] | None = None,
+) -> TwilioServer:
+    """The reference server; ``on_turn`` as for `TwilioServer`. Raises what `stack` and `ServeConfig.check` raise."""
     config = ServeConfig(
         host=settings.host,
         port=settings.port,
@@ -135,6 +141,7 @@ def server(settings: Settings, *, insecure: bool = False) -> TwilioServer:
         engine=settings.engine(),
         settings=settings.in_force(),
         prewarm=settings.tts_prewarm,
+        on_turn=on_turn,
     )
 
 
