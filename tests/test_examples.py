@@ -16,6 +16,8 @@ from xml.etree import ElementTree as ET
 import httpx
 import numpy as np
 import pytest
+from tests.bridge.servers import UVICORN
+from tests.bridge.servers import running as serving
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
 from voicelat.audio.mulaw import BYTES_PER_MS, encode
@@ -113,6 +115,39 @@ async def test_twilio_server_refuses_what_twilio_did_not_sign(tmp_path: Path) ->
         headers = {"X-Twilio-Signature": sign("wss://bot.example/media", {})}
         result = await place_call(media, [Silence(200)], headers=headers)
         assert result.greeting_ms is not None
+
+
+MOUNTED = {
+    **{f"{role}_PROVIDER": INSTANT for role in PROVIDERS},
+    "VAD": "energy",
+    "GREETING": "Hello.",
+}
+FASTAPI = (*UVICORN, "--ws", "websockets-sansio", "--ws-per-message-deflate", "false")
+
+
+@pytest.mark.parametrize(
+    ("webhook", "media"), [("/agent/voice", "/agent/media"), ("/voice", "/media")]
+)
+async def test_fastapi_mount(webhook: str, media: str, tmp_path: Path) -> None:
+    base = "https://bot.example"
+    settings = {**MOUNTED, "TWILIO_AUTH_TOKEN": "12345", "PUBLIC_BASE_URL": base}
+    sign = RequestValidator("12345").compute_signature
+    async with serving((*FASTAPI, "fastapi_mount:app"), tmp_path, settings) as address:
+        async with httpx.AsyncClient(base_url=f"http://{address}") as http:
+            assert (await http.post(webhook, data={"CallSid": "CA1"})).status_code == 403
+            headers = {"X-Twilio-Signature": sign(f"{base}{webhook}", {"CallSid": "CA1"})}
+            answer = await http.post(webhook, data={"CallSid": "CA1"}, headers=headers)
+        (stream,) = ET.fromstring(answer.text).iter("Stream")
+        assert stream.get("url") == f"wss://bot.example{media}"
+        (parameter,) = stream
+        result = await place_call(
+            f"ws://{address}{media}",
+            SCRIPT,
+            headers={"X-Twilio-Signature": sign(f"wss://bot.example{media}", {})},
+            custom_parameters={"token": parameter.get("value", "")},
+        )
+    check(result, tmp_path)
+    assert "warmed up" not in (tmp_path / "server.log").read_text()
 
 
 def test_the_examples_are_as_short_as_they_say() -> None:
