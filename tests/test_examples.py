@@ -21,7 +21,7 @@ from tests.bridge.servers import running as serving
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
 from voicelat.audio.mulaw import BYTES_PER_MS, encode
-from voicelat.caller import BargeIn, CallResult, Script, Silence
+from voicelat.caller import BargeIn, CallResult, Say, Script, Silence, WaitForReply
 from voicelat.errors import ConnectError
 from voicelat.loadtest.line import place_call
 from voicelat.metrics.turnsfile import read_turns
@@ -148,6 +148,24 @@ async def test_fastapi_mount(webhook: str, media: str, tmp_path: Path) -> None:
         )
     check(result, tmp_path)
     assert "warmed up" not in (tmp_path / "server.log").read_text()
+
+
+async def test_metrics_only(tmp_path: Path) -> None:
+    script: Script = [Say(QUESTION), WaitForReply(), Say(QUESTION), BargeIn(QUESTION, after_ms=200)]
+    script = [*script, WaitForReply()]
+    async with running("metrics_only.py", tmp_path, {}) as port:
+        result = await place_call(f"ws://127.0.0.1:{port}/", script)
+    turns = read_turns([tmp_path / "turns.jsonl"]).records
+    assert [turn.outcome for turn in turns] == ["answered", "barged_in", "answered"]
+    # The bot learns of a word with the frame that completes it; each side may be late as well.
+    slack_ms = 60 + 2 * (result.lateness_p99_ms or 0)
+    for turn, heard in zip(turns, result.heard, strict=True):
+        assert turn.call_id == result.call_sid
+        measured = [turn.STT_FIRST_PARTIAL_MS, turn.STT_FINAL_MS, turn.TTS_READY_MS]
+        assert measured == pytest.approx([180, 300, 150], abs=slack_ms)
+        assert [turn.TOTAL_LATENCY_MS] == pytest.approx([heard.v2v_ms], abs=slack_ms)
+        assert turn.EOU_REASON == "silence"
+        assert turn.counted_from["TOTAL_LATENCY_MS"] == "last_partial"
 
 
 def test_the_examples_are_as_short_as_they_say() -> None:
