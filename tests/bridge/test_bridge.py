@@ -114,6 +114,18 @@ async def _calls(bridge: Bridge, count: int) -> bool:
     return metrics["voicelat_calls"] == count
 
 
+def test_a_signal_for_the_whole_service_leaves_the_engine_to_its_worker() -> None:
+    bridge = Bridge(INSTANT, place="process")
+    bridge.warm()
+    engine = bridge.engine_pid
+    assert engine is not None
+    for sig in (signal.SIGTERM, signal.SIGINT):
+        os.kill(engine, sig)
+        assert bridge.metrics(timeout_s=20)
+    assert bridge.engine_pid == engine
+    bridge.close()
+
+
 async def test_closing_the_bridge_ends_its_calls_and_says_so() -> None:
     bridge = Bridge(INSTANT, place="thread")
     with answering(bridge) as (url, ends):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 import threading
@@ -18,6 +19,10 @@ is stuck must not outlive its worker."""
 
 def main() -> None:
     """Run until the worker that started us ends, however it does."""
+    # Who stops a service signals all of its processes, and means the worker: while that lets its
+    # calls finish, they need us.
+    for ignored in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ignored, signal.SIG_IGN)
     orders, news = (socket.socket(fileno=int(fd)) for fd in sys.argv[1:])
 
     def end() -> None:

@@ -72,6 +72,7 @@ class Bridge:
         self._place = place
         self._keeper: Keeper | None = None
         self._pid: int | None = None
+        self._making = threading.Lock()
 
     def warm(self, timeout_s: float = WARM_S) -> None:
         """Start the engine and wait until it takes calls; afterwards there is nothing to do.
@@ -87,10 +88,8 @@ class Bridge:
         Raises nothing of ours: a call for which there is no engine ends at once, with its reason
         in the log and in the answer.
         """
-        keeper = self._kept()
         try:
-            keeper.wait_ready(CALLER_S)
-            connection = keeper.connect()
+            connection = self._kept().connect(CALLER_S)
         except VoicelatError as error:
             _LOG.error("a call was not taken: %s", error)
             _close(ws)
@@ -106,9 +105,7 @@ class Bridge:
 
         Raises what `warm` raises.
         """
-        keeper = self._kept()
-        keeper.wait_ready(timeout_s)
-        with keeper.connect() as connection:
+        with self._kept().connect(timeout_s) as connection:
             connection.settimeout(timeout_s)
             connection.sendall(frame(Kind.METRICS))
             for _, body in frames_from(connection):
@@ -129,13 +126,19 @@ class Bridge:
 
     def _kept(self) -> Keeper:
         """The keeper of this process's engine: after a fork, a new one."""
-        if self._keeper is None or self._pid != os.getpid():
-            if self._keeper is not None:
-                self._keeper.forget()
+        with self._making:
+            before, mine = self._keeper, self._pid == os.getpid()
+            if before is not None and mine:
+                return before
+            keeper = self._keeper = Keeper(self._where(), self._settings, self._on_turn)
             self._pid = os.getpid()
-            self._keeper = Keeper(self._where(), self._settings, self._on_turn)
-            atexit.register(self.close)
-        return self._keeper
+        # Not under the lock: it may be older than a patch, and a green thread that holds a real
+        # lock while it waits stops the whole server.
+        if before is not None:
+            before.forget()
+        keeper.start()
+        atexit.register(self.close)
+        return keeper
 
     def _where(self) -> Place:
         patcher = patched_by()

@@ -139,7 +139,7 @@ async def _converse(server: TwilioServer, connection: int) -> None:
     """Serve one connection: a call, or a question."""
     reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=connection))
     transport = _Framed(reader, writer, server.config.max_message_bytes)
-    last_word: str | bytes = "the engine was stopped"
+    last_word: str | bytes = "the call broke off inside the engine"
     try:
         purpose, _ = await transport.next_frame()
         if purpose is Kind.METRICS:
@@ -147,6 +147,9 @@ async def _converse(server: TwilioServer, connection: int) -> None:
         else:
             last_word = (await server.take_call(transport)).why
             last_word = transport.cut_off or last_word
+    except asyncio.CancelledError:
+        last_word = "the engine was stopped"
+        raise
     finally:
         transport.say_goodbye(last_word)
 

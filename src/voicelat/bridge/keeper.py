@@ -28,7 +28,7 @@ WELL_S: Final = 60.0
 
 
 class Keeper:
-    """Keeps one engine alive until `close`, on a thread of its own."""
+    """Keeps one engine alive from `start` to `close`, on a thread of its own."""
 
     def __init__(
         self,
@@ -49,6 +49,9 @@ class Keeper:
         self._failure: str | None = None
         """Why the last engine never took calls. It is tried again all the same."""
         self._thread = threading.Thread(target=self._keep, name="voicelat-keeper", daemon=True)
+
+    def start(self) -> None:
+        """Begin: `wait_ready` says when, and whether, there is an engine."""
         self._thread.start()
 
     def wait_ready(self, timeout_s: float) -> None:
@@ -62,18 +65,23 @@ class Keeper:
                 raise UsageError(self._hopeless)
             if not self._ready:
                 raise ConnectError(
-                    self._failure or f"the engine was not ready within {timeout_s:g} s"
+                    self._failure or "the engine was not ready in time, and did not say why"
                 )
 
-    def connect(self) -> socket.socket:
-        """A connection to the engine. Raises ConnectError when it has just ended."""
-        engine = self._engine
-        try:
-            if engine is not None:
-                return engine.connect()
-        except OSError:
-            pass
-        raise ConnectError("the engine has ended and is being started again")
+    def connect(self, timeout_s: float) -> socket.socket:
+        """A connection to the engine, once it takes calls. Raises what `wait_ready` raises."""
+        until_s = time.monotonic() + timeout_s
+        while True:
+            self.wait_ready(max(0.0, until_s - time.monotonic()))
+            engine = self._engine
+            try:
+                if engine is not None:
+                    return engine.connect()
+            except OSError:
+                pass
+            with self._changed:
+                if self._engine is engine:  # it has just died, and the news is not here yet
+                    self._ready = False
 
     @property
     def engine_pid(self) -> int | None:
@@ -98,43 +106,53 @@ class Keeper:
 
     def _keep(self) -> None:
         died = 0
-        while True:
+        while not self._closed:
             began_s = time.monotonic()
+            was_ready, why = self._run_one()
             with self._changed:
-                if self._closed:
-                    return
-                engine = self._engine = launch(self._place, self._hello)
-            said = self._hear(engine)
-            how = engine.end()
-            with self._changed:
-                if not self._ready:
-                    self._failure = said or how
+                self._failure = None if was_ready else why
                 self._ready, self._engine = False, None
                 self._changed.notify_all()
                 if self._closed or self._hopeless is not None:
                     return
                 died = 0 if time.monotonic() - began_s > WELL_S else died
                 wait_s = AGAIN_S[min(died, len(AGAIN_S) - 1)]
-                _LOG.error("the engine ended, and is started again: %s", said or how)
+                _LOG.error("the engine ended, and is started again: %s", why)
                 self._changed.wait_for(lambda: self._closed, wait_s)
             died += 1
 
-    def _hear(self, engine: Engine) -> str | None:
-        """Its news, until it has no more. Returns its last word, None if it had none."""
-        last_word = None
+    def _run_one(self) -> tuple[bool, str]:
+        """One engine from start to end. Returns whether it took calls, and why it ended."""
+        try:
+            engine = launch(self._place, self._hello)
+        except OSError as error:
+            return False, f"it cannot be started: {error.strerror}"
+        with self._changed:
+            self._engine = engine
+            if self._closed:  # since we looked
+                engine.stop()
+        was_ready, said = self._hear(engine)
+        how = engine.end()
+        return was_ready, said or how
+
+    def _hear(self, engine: Engine) -> tuple[bool, str | None]:
+        """Its news, until it has no more. Returns whether it took calls, and its last word, None
+        if it had none."""
+        was_ready, last_word = False, None
         for kind, body in frames_from(engine.news):
             if kind is Kind.TURN:
                 self._pass_on(body)
                 continue
             with self._changed:
                 if kind is Kind.READY:
-                    self._ready, self._failure = True, None
+                    self._ready = was_ready = True
+                    self._failure = None
                 elif kind is Kind.FAILED:
                     self._hopeless = body.decode()
                 else:
                     last_word = body.decode()
                 self._changed.notify_all()
-        return last_word
+        return was_ready, last_word
 
     def _pass_on(self, line: bytes) -> None:
         record = decode(line, call_id="", turn=0)
