@@ -16,10 +16,12 @@ from xml.etree import ElementTree as ET
 import httpx
 import numpy as np
 import pytest
+from tests.bridge.servers import UVICORN
+from tests.bridge.servers import running as serving
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
 from voicelat.audio.mulaw import BYTES_PER_MS, encode
-from voicelat.caller import BargeIn, CallResult, Script, Silence
+from voicelat.caller import BargeIn, CallResult, Say, Script, Silence, WaitForReply
 from voicelat.errors import ConnectError
 from voicelat.loadtest.line import place_call
 from voicelat.metrics.turnsfile import read_turns
@@ -113,6 +115,58 @@ async def test_twilio_server_refuses_what_twilio_did_not_sign(tmp_path: Path) ->
         headers = {"X-Twilio-Signature": sign("wss://bot.example/media", {})}
         result = await place_call(media, [Silence(200)], headers=headers)
         assert result.greeting_ms is not None
+
+
+MOUNTED = {
+    **{f"{role}_PROVIDER": INSTANT for role in PROVIDERS},
+    "VAD": "energy",
+    "GREETING": "Hello.",
+}
+FASTAPI = (*UVICORN, "--ws", "websockets-sansio", "--ws-per-message-deflate", "false")
+
+
+@pytest.mark.parametrize(
+    ("webhook", "media"), [("/agent/voice", "/agent/media"), ("/voice", "/media")]
+)
+async def test_fastapi_mount(webhook: str, media: str, tmp_path: Path) -> None:
+    base = "https://bot.example"
+    settings = {**MOUNTED, "TWILIO_AUTH_TOKEN": "12345", "PUBLIC_BASE_URL": base}
+    sign = RequestValidator("12345").compute_signature
+    async with serving((*FASTAPI, "fastapi_mount:app"), tmp_path, settings) as address:
+        async with httpx.AsyncClient(base_url=f"http://{address}") as http:
+            assert (await http.post(webhook, data={"CallSid": "CA1"})).status_code == 403
+            headers = {"X-Twilio-Signature": sign(f"{base}{webhook}", {"CallSid": "CA1"})}
+            answer = await http.post(webhook, data={"CallSid": "CA1"}, headers=headers)
+        (stream,) = ET.fromstring(answer.text).iter("Stream")
+        assert stream.get("url") == f"wss://bot.example{media}"
+        (parameter,) = stream
+        result = await place_call(
+            f"ws://{address}{media}",
+            SCRIPT,
+            headers={"X-Twilio-Signature": sign(f"wss://bot.example{media}", {})},
+            custom_parameters={"token": parameter.get("value", "")},
+        )
+    check(result, tmp_path)
+    assert "warmed up" not in (tmp_path / "server.log").read_text()
+
+
+async def test_metrics_only(tmp_path: Path) -> None:
+    script: Script = [Say(QUESTION), WaitForReply(), Say(QUESTION), BargeIn(QUESTION, after_ms=200)]
+    script = [*script, WaitForReply()]
+    async with running("metrics_only.py", tmp_path, {}) as port:
+        result = await place_call(f"ws://127.0.0.1:{port}/", script)
+    turns = read_turns([tmp_path / "turns.jsonl"]).records
+    assert [turn.outcome for turn in turns] == ["answered", "barged_in", "answered"]
+    # The bot learns of a word with the frame that completes it; each side may be late as well.
+    slack_ms = 60 + 2 * (result.lateness_p99_ms or 0)
+    for turn, heard in zip(turns, result.heard, strict=True):
+        assert turn.call_id == result.call_sid
+        early = [turn.STT_FIRST_PARTIAL_MS, turn.STT_FINAL_MS]
+        late = [turn.TTS_READY_MS, turn.TOTAL_LATENCY_MS]
+        assert early == pytest.approx([180, 300], abs=slack_ms)
+        assert late == pytest.approx([150, heard.v2v_ms], abs=slack_ms)
+        assert turn.EOU_REASON == "silence"
+        assert turn.counted_from["TOTAL_LATENCY_MS"] == "last_partial"
 
 
 def test_the_examples_are_as_short_as_they_say() -> None:

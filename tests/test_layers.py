@@ -45,6 +45,7 @@ def test_the_contracts_hold(copy: Path) -> None:
         ("clock.py", "import voicelat.engine", "Each layer"),
         ("turn/events.py", "import voicelat.twilio", "Each layer"),
         ("engine/logs.py", "import gevent", "The process that carries calls"),
+        ("bridge/patched.py", "import eventlet.patcher", "The process that carries calls"),
         ("misc.py", "", "Each layer"),
     ],
 )

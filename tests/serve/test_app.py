@@ -245,3 +245,30 @@ async def test_providers_that_are_not_ready_in_time_are_told_in_one_line() -> No
     server = TwilioServer(stack, ServeConfig(warm_timeout_s=0.05))
     with pytest.raises(ConnectError, match="WARM_TIMEOUT_S"):
         await server.warm()
+
+
+class Silent:
+    """A transport whose peer hangs up at once."""
+
+    async def receive(self) -> None:
+        return None
+
+    async def send(self, text: str) -> None:
+        raise AssertionError(text)
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_a_call_without_the_lifespan_is_served_and_complained_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server = TwilioServer(instant_stack(), ServeConfig())
+    summary = await server.take_call(Silent())
+    assert summary.why == "closed before start"
+    assert "run TwilioServer.lifespan" in caplog.text
+    assert b'why="not warmed up"} 1' in server.exposition()
+    caplog.clear()
+    async with server.lifespan():
+        await server.take_call(Silent())
+    assert "lifespan" not in caplog.text

@@ -1,5 +1,10 @@
-"""What a turn measured, and what many turns say: records, percentiles, diagnosis, exporters."""
+"""What a turn measured, and what many turns say: records, percentiles, diagnosis, exporters.
 
-from __future__ import annotations
+For a server with a loop of its own: a `CallMeter` for each call, and one `MetricRecorder`.
+"""
 
-__all__: list[str] = []
+from voicelat.metrics.meter import CallMeter
+from voicelat.metrics.record import CallInfo, TurnRecord
+from voicelat.metrics.recorder import MetricRecorder
+
+__all__ = ["CallInfo", "CallMeter", "MetricRecorder", "TurnRecord"]

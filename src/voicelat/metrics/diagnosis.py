@@ -282,6 +282,19 @@ def _lost_logs(evidence: _Evidence) -> Finding | None:
     return Finding(None, says, "log less (DEBUG=0, LOG_LEVEL), or to something faster")
 
 
+def _stand_ins(evidence: _Evidence) -> Finding | None:
+    """Numbers of other people's servers that begin elsewhere than they are defined to."""
+    guessed = Counter(number for r in evidence.records for number in r.counted_from)
+    most = max(guessed["TOTAL_LATENCY_MS"], guessed["TTS_READY_MS"])
+    if not most:
+        return None
+    says = (
+        f"in {most} of {len(evidence.records)} turns the total counts from the last words, which "
+        "come later than the end of speech, or the voice's time from before it was asked"
+    )
+    return Finding(None, says, "tell the meter speech_ended and tts_requested, too")
+
+
 _RULES: Final[tuple[Callable[[_Evidence], Finding | None], ...]] = (
     _unanswered,
     _stood_still,
@@ -296,4 +309,5 @@ _RULES: Final[tuple[Callable[[_Evidence], Finding | None], ...]] = (
     _clipped,
     _cutoffs,
     _lost_logs,
+    _stand_ins,
 )

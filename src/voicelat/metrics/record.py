@@ -193,6 +193,10 @@ class TurnRecord(CallInfo, frozen=True, kw_only=True):
     EOU_REASON: EouReason | None = None
     """Why the turn was over: ``silence``, ``debounce`` or ``timeout``."""
 
+    counted_from: dict[str, str] = {}
+    """Numbers that begin at another stamp than they are defined to, because that one is unknown:
+    number -> stamp. Only other people's servers have any (`voicelat.metrics.meter`)."""
+
     legs: dict[str, int] = {}
     """Leg -> ms on the critical path. Legs and residual sum to TOTAL_LATENCY_MS."""
     residual_ms: int | None = None

@@ -23,7 +23,8 @@ from voicelat.engine.config import EngineConfig
 from voicelat.engine.guards import LAG_BUCKETS_MS, LoopWatch
 from voicelat.engine.recording import TapeDeck
 from voicelat.engine.stack import Stack
-from voicelat.engine.turn_loop import TurnLoop
+from voicelat.engine.transport import Transport
+from voicelat.engine.turn_loop import CallSummary, TurnLoop
 from voicelat.errors import ConnectError, UsageError
 from voicelat.metrics.merge import Ratio, merge
 from voicelat.metrics.prometheus import CONTENT_TYPE, PrometheusExporter
@@ -56,6 +57,12 @@ class TwilioServer:
     """The reference server on one stack. ``app`` is its ASGI application.
 
     The application warms the stack at start-up, and at shutdown writes what is still queued.
+    Mounted in an application of your own it does neither, because Starlette and FastAPI run the
+    outermost lifespan alone: give that one `lifespan`. The media socket can also be had alone,
+    as the endpoint `media` of a route of yours, beside a webhook of yours that puts
+    `stream_token` into its TwiML.
+
+    ``on_turn`` is called on the event loop with each closed turn; it must not block.
     ``lost_logs``: how many log lines were dropped so far, None: nobody counts. ``crew``: the other
     workers on the same port; None: this process is alone.
     """
@@ -71,6 +78,7 @@ class TwilioServer:
         engine: EngineConfig | None = None,
         settings: dict[str, str | int | float | bool] | None = None,
         prewarm: bool = True,
+        on_turn: Callable[[TurnRecord], None] | None = None,
         lost_logs: Callable[[], int] | None = None,
         crew: Crew | None = None,
     ) -> None:
@@ -85,6 +93,7 @@ class TwilioServer:
         self.crew = crew
         life_s = config.token_life_s
         self._tokens = StreamTokens(life_s) if crew is None else crew.tokens(life_s)
+        self._tell = on_turn or (lambda _record: None)
         self._recorder = MetricRecorder(config.turns_file) if config.turns_file else None
         self._deck = TapeDeck(config.record_dir) if config.record_dir else None
         self._exporter = PrometheusExporter(self._recorder.counts if self._recorder else None)
@@ -112,10 +121,10 @@ class TwilioServer:
                 Route("/stream-status", self._stream_status, methods=["POST"]),
                 Route("/healthz", self._healthz),
                 Route("/metrics", self._metrics),
-                WebSocketRoute("/media", self._media),
+                WebSocketRoute("/media", self.media),
             ],
             exception_handlers={ClientDisconnect: self._hung_up},
-            lifespan=self._lifespan,
+            lifespan=self.lifespan,
         )
 
     def _show_metrics(self) -> None:
@@ -211,7 +220,9 @@ class TwilioServer:
         self._warm = True
 
     @asynccontextmanager
-    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(self, _app: object = None) -> AsyncIterator[None]:
+        """Warm up, and at the end write what is queued: as the ``lifespan`` of the outermost
+        application, or inside one of your own (``async with server.lifespan():``)."""
         await self.warm()
         self.watch.start()
         try:
@@ -231,6 +242,7 @@ class TwilioServer:
         self._exporter.observe(record)
         if self._recorder is not None:
             self._recorder.record(record)
+        self._tell(record)
 
     # -- Twilio -------------------------------------------------------------------------------
 
@@ -241,12 +253,13 @@ class TwilioServer:
             return refusal
         if self._busy:
             return _say(_BUSY_SAY)
-        base = self._public_base(request)
+        # Where we are mounted, if we are.
+        base = self._public_base(request) + request.scope.get("root_path", "")
         stream_base = base.replace("http", "ws", 1)
         try:
             twiml = connect_stream(
                 f"{stream_base}/media",
-                parameters={"token": self._tokens.issue(time.monotonic())},
+                parameters={"token": self.stream_token()},
                 status_callback=f"{base}/stream-status",
                 fallback_say=_FALLBACK_SAY,
                 insecure=self.config.auth_token is None,
@@ -268,8 +281,13 @@ class TwilioServer:
         self._sockets[f"status {event}" if event in _STREAM_EVENTS else "status unknown"] += 1
         return Response(status_code=204)
 
-    async def _media(self, socket: WebSocket) -> None:
-        """The media socket."""
+    def stream_token(self) -> str:
+        """For the ``<Parameter name="token">`` of a stream: without one, a server that has an
+        auth token takes no call."""
+        return self._tokens.issue(time.monotonic())
+
+    async def media(self, socket: WebSocket) -> None:
+        """The media socket, from its handshake to its end."""
         if not self._handshake_is_genuine(socket):
             self._sockets["forged handshake"] += 1
             await socket.close(1008, "bad signature")
@@ -286,13 +304,22 @@ class TwilioServer:
         transport = AsgiTransport(socket)
         self._open_sockets += 1
         try:
-            summary = await self.loop.run(transport)
+            await self.take_call(transport)
         finally:
             self._open_sockets -= 1
-            self._note_calls(self.loop.calls)
-        self._sockets[summary.why] += 1
         if transport.close_code in CUT_OFF:
             self._sockets[CUT_OFF[transport.close_code]] += 1
+
+    async def take_call(self, transport: Transport) -> CallSummary:
+        """Serve a socket somebody else has accepted, until it ends, and count what became of it."""
+        if not self._warm:
+            self._sockets["not warmed up"] += 1
+            _LOG.error("a call before the server was warmed up: run TwilioServer.lifespan")
+        try:
+            summary = await self.loop.run(transport)
+        finally:
+            self._note_calls(self.loop.calls)
+        self._sockets[summary.why] += 1
         if summary.call_id is None:
             _LOG.warning("a media socket came to no call: %s", summary.why)
         self._sockets["recogniser lost"] += len(summary.recogniser_errors)
@@ -300,6 +327,7 @@ class TwilioServer:
         for reason, count in summary.drops.items():
             self._sockets[f"dropped: {reason}"] += count
         self._audio_ms.update(summary.audio_ms)
+        return summary
 
     def drain(self) -> None:
         """Take no new call from now on."""
@@ -384,12 +412,16 @@ class TwilioServer:
 
     async def _metrics(self, request: Request) -> Response:
         """Of all workers, whichever was asked; of this one alone with ``?of=me``."""
-        told = self._exporter.exposition()
+        told = self.exposition()
         if self.crew is not None and request.query_params.get("of") != "me":
             others = await self.crew.others()
             told = merge([told, *(one for one in others if one is not None)], _RATIOS)
             told += self.crew.exposition(missing=others.count(None))
         return Response(told, headers={"content-type": CONTENT_TYPE})
+
+    def exposition(self) -> bytes:
+        """Everything this process counts, in Prometheus' text format."""
+        return self._exporter.exposition()
 
 
 _LOOKUPS = "voicelat_phrase_lookups_total"

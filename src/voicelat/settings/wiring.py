@@ -19,6 +19,7 @@ from voicelat.engine.phrases import stock_phrases
 from voicelat.engine.prewarm import PrewarmConfig
 from voicelat.engine.stack import Stack
 from voicelat.engine.tts_cache import TtsCache
+from voicelat.metrics.record import TurnRecord
 from voicelat.providers import registry
 from voicelat.providers.protocols import LanguageModel, TextToSpeech
 from voicelat.providers.registry import ProviderOptions
@@ -118,11 +119,12 @@ def server(
     settings: Settings,
     *,
     insecure: bool = False,
+    on_turn: Callable[[TurnRecord], None] | None = None,
     lost_logs: Callable[[], int] | None = None,
     crew: Crew | None = None,
 ) -> TwilioServer:
-    """The reference server. ``lost_logs``, ``crew``: see `TwilioServer`. Raises what `stack` and
-    `ServeConfig.check` raise."""
+    """The reference server. ``on_turn``, ``lost_logs``, ``crew``: see `TwilioServer`. Raises what
+    `stack` and `ServeConfig.check` raise."""
     config = ServeConfig(
         host=settings.host,
         port=settings.port,
@@ -147,6 +149,7 @@ def server(
         engine=settings.engine(),
         settings=settings.in_force(),
         prewarm=settings.tts_prewarm,
+        on_turn=on_turn,
         lost_logs=lost_logs,
         crew=crew,
     )
