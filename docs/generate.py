@@ -189,6 +189,7 @@ PARTS: dict[Path, dict[str, Callable[[], str]]] = {
         "leg": lambda: fields_part(summary.LegSummary),
         "target": lambda: fields_part(targets.TargetResult),
         "finding": lambda: fields_part(finding.Finding),
+        "turn ref": lambda: fields_part(finding.TurnRef),
         "gate": lambda: fields_part(targets.GateResult),
         "caller": lambda: fields_part(summary.CallerNumbers),
         "generator": lambda: fields_part(load_run.Generator),

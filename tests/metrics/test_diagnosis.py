@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from voicelat.metrics.diagnosis import diagnose
-from voicelat.metrics.finding import Finding
+from voicelat.metrics.finding import MOST_TURNS, Finding, TurnRef, worst_turns
 from voicelat.metrics.record import Stamps, TurnRecord
 from voicelat.metrics.samples import call_indices
 from voicelat.metrics.targets import target
@@ -188,4 +188,40 @@ def test_the_users_own_targets_move_the_rules() -> None:
 
 
 def test_in_json_a_finding_has_the_keys_that_machines_rely_on() -> None:
-    assert msgspec.to_builtins(Finding(None, "a", "b")) == {"leg": None, "says": "a", "try": "b"}
+    found = Finding(None, "a", "b", (TurnRef("CA1", 3, None),))
+    assert msgspec.json.decode(msgspec.json.encode(found)) == {
+        "leg": None,
+        "says": "a",
+        "try": "b",
+        "turns": [{"call_id": "CA1", "turn": 3, "ms": None}],
+    }
+
+
+def test_the_slow_turns_of_one_call_are_named_and_so_is_the_call() -> None:
+    slow = turns(late={"llm_first_token": 3000}, count=60)
+    records = [b if b.turn % 12 == 7 else a for a, b in zip(turns(count=60), slow, strict=True)]
+    records = [
+        msgspec.structs.replace(record, call_id="CAbad") if record.turn in (7, 19, 31) else record
+        for record in records
+    ]
+    tail = next(one for one in findings(records) if "slow turns" in one.says)
+    assert "slowed" not in tail.says or "CAbad" in tail.says
+    assert {(ref.call_id, ref.turn, ref.ms) for ref in tail.turns} == {
+        ("CAbad", 7, 3000),
+        ("CAbad", 19, 3000),
+        ("CAbad", 31, 3000),
+        ("call-3", 43, 3000),
+        ("call-0", 55, 3000),
+    }
+
+
+@pytest.mark.parametrize("fields", [{"outcome": "censored"}, {"cutoff": True}, {"clipped": True}])
+def test_what_happened_in_some_turns_names_them(fields: dict[str, Any]) -> None:
+    hit = [msgspec.structs.replace(one, **fields) for one in turns()[:9]]
+    found = next(one for one in findings([*hit, *turns()[9:]]) if one.turns)
+    assert [ref.turn for ref in found.turns] == list(range(9))
+
+
+def test_of_many_turns_the_worst_ten_are_shown() -> None:
+    ordered = worst_turns((record, record.turn or None) for record in turns())
+    assert [ref.turn for ref in ordered] == list(range(39, 39 - MOST_TURNS, -1))

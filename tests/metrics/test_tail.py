@@ -147,3 +147,25 @@ def test_turns_without_stamps_have_no_cause() -> None:
 
 def test_the_legs_named_are_those_of_the_record_and_the_residual() -> None:
     assert LEG_NAMES == ("endpointing", "llm", "clause", "tts", "gate", "residual")
+
+
+def test_the_turns_that_the_leg_made_slow_are_listed_the_worst_first() -> None:
+    records = turns(240, 15, {"llm": 900})
+    cause = cause_of(records)
+    assert cause is not None
+    by_turn = {record.turn: record for record in records}
+    assert sum(cause.slow_by_call.values()) == 30  # every eighth of 240
+    assert all(ref.turn % 8 == 3 for ref in cause.slow)
+    excess = [ref.ms or 0 for ref in cause.slow]
+    assert excess == sorted(excess, reverse=True)
+    assert by_turn[cause.slow[0].turn].legs["llm"] == max(r.legs["llm"] for r in records)
+
+
+def test_a_turn_that_is_slow_for_another_reason_is_not_listed() -> None:
+    records = turns(240, 15, {"llm": 900})
+    odd = [r for r in turns(240, 15, {"tts": 3000}) if r.turn == 3]
+    cause = cause_of([*odd, *(r for r in records if r.turn != 3)])
+    assert cause is not None
+    assert cause.leg == "llm"
+    assert 3 not in [ref.turn for ref in cause.slow]
+    assert sum(cause.slow_by_call.values()) == 29

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from voicelat.metrics.durations import duration, duration_range
-from voicelat.metrics.finding import Finding
+from voicelat.metrics.durations import counted, duration, duration_range
+from voicelat.metrics.finding import Finding, worst_turns
 from voicelat.metrics.percentiles import Percentile, percentile
 from voicelat.metrics.record import NUMBERS, TurnRecord
 from voicelat.metrics.samples import Sample, sample_of
@@ -133,7 +133,8 @@ def _unanswered(evidence: _Evidence) -> Finding | None:
     failures = Counter(record.failure for record in silent if record.failure)
     why = f"; most often: {failures.most_common(1)[0][0]}" if failures else ""
     says = f"{len(silent)} of {len(evidence.records)} turns never got an answer{why}"
-    return Finding(None, says, "fix these first; a fast median does not make up for silence")
+    advice = "fix these first; a fast median does not make up for silence"
+    return Finding(None, says, advice, worst_turns((record, None) for record in silent))
 
 
 def _tail(evidence: _Evidence) -> Finding | None:
@@ -145,11 +146,20 @@ def _tail(evidence: _Evidence) -> Finding | None:
     if not cause.resolved:
         says = f"the slow turns may be due to {what} would fall by {gain}"
         more = f"; not resolvable with {cause.turns} turns"
-        return Finding(None, says + more, "measure more calls before changing anything")
+        return Finding(None, says + more, "measure more calls before changing anything", cause.slow)
     says = f"the slow turns are due to {what} would fall by {gain}"
+    says += _where(cause.slow_by_call)
     if cause.rival is not None:
         says += f"; with {cause.turns} turns not told apart from {_NAMES[cause.rival]}"
-    return Finding(cause.leg, says, _TRY[cause.leg])
+    return Finding(cause.leg, says, _TRY[cause.leg], cause.slow)
+
+
+def _where(slow_by_call: dict[str, int]) -> str:
+    """Whether the slow turns are everywhere, or one call's."""
+    turns, calls = sum(slow_by_call.values()), len(slow_by_call)
+    says = f"it is in {counted(turns, 'turn')} of {counted(calls, 'call')}"
+    worst, its_turns = next(iter(slow_by_call.items()))
+    return f"{says}, {its_turns} of them {worst}'s" if calls > 1 and 2 * its_turns > turns else says
 
 
 def _slow_first_partial(evidence: _Evidence) -> Finding | None:
@@ -180,15 +190,15 @@ def _slow_final(evidence: _Evidence) -> Finding | None:
 
 def _many_timeouts(evidence: _Evidence) -> Finding | None:
     known = [r.EOU_REASON for r in evidence.records if r.EOU_REASON is not None]
-    hits = known.count("timeout")
-    if not _many(hits, len(known), _MANY_TIMEOUTS):
+    late = [record for record in evidence.records if record.EOU_REASON == "timeout"]
+    if not _many(len(late), len(known), _MANY_TIMEOUTS):
         return None
-    says = f"{hits} of {len(known)} turns ended by timeout: the recogniser's text came too late"
     return Finding(
         "endpointing",
-        says,
+        f"{len(late)} of {len(known)} turns ended by timeout: the recogniser's text came too late",
         "ask the recogniser for its final when speech stops, or lower "
         "STT_PARTIAL_DEBOUNCE_MS so that a partial counts sooner",
+        worst_turns((record, record.STT_FINAL_MS) for record in late),
     )
 
 
@@ -253,21 +263,29 @@ def _wasted_replies(evidence: _Evidence) -> Finding | None:
 
 
 def _clipped(evidence: _Evidence) -> Finding | None:
-    known = [r.clipped for r in evidence.records if r.clipped is not None]
-    if not _many(sum(known), len(known), _MANY_CLIPPED):
+    known = sum(record.clipped is not None for record in evidence.records)
+    clipped = [record for record in evidence.records if record.clipped]
+    if not _many(len(clipped), known, _MANY_CLIPPED):
         return None
-    says = f"{sum(known)} of {len(known)} turns acted on text the recogniser then changed"
     return Finding(
-        "endpointing", says, "raise STT_PARTIAL_DEBOUNCE_MS or STT_TIMEOUT_MS to wait for the rest"
+        "endpointing",
+        f"{len(clipped)} of {known} turns acted on text the recogniser then changed",
+        "raise STT_PARTIAL_DEBOUNCE_MS or STT_TIMEOUT_MS to wait for the rest",
+        worst_turns((record, None) for record in clipped),
     )
 
 
 def _cutoffs(evidence: _Evidence) -> Finding | None:
-    hits = sum(record.cutoff for record in evidence.records)
-    if not _many(hits, len(evidence.records), _MANY_CUTOFFS):
+    early = [record for record in evidence.records if record.cutoff]
+    if not _many(len(early), len(evidence.records), _MANY_CUTOFFS):
         return None
-    says = f"{hits} of {len(evidence.records)} turns cut the caller off: part of the speed is haste"
-    return Finding("endpointing", says, "raise SPEAK_GATE_MS first, then VAD_HANGOVER_MS")
+    return Finding(
+        "endpointing",
+        f"{len(early)} of {len(evidence.records)} turns cut the caller off: part of the speed is "
+        "haste",
+        "raise SPEAK_GATE_MS first, then VAD_HANGOVER_MS; `voicelat sweep` finds by how much",
+        worst_turns((record, None) for record in early),
+    )
 
 
 def _stood_still(evidence: _Evidence) -> Finding | None:

@@ -1,10 +1,11 @@
-"""The one renderer for lengths of time: ``240 ms``, ``1.24 s``, a dash for unknown."""
+"""The one renderer for lengths of time (``240 ms``, ``1.24 s``, a dash for unknown) and for counts
+(``1 turn``)."""
 
 from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["duration", "duration_range"]
+__all__ = ["counted", "duration", "duration_range"]
 
 _DASH: Final = "\u2013"
 
@@ -32,3 +33,8 @@ def duration_range(low_ms: float | None, high_ms: float | None) -> str:
         unit = "s"
         ends = [None if ms is None else f"{ms / 1000:.2f}" for ms in (low_ms, high_ms)]
     return f"{ends[0] or '?'}{_DASH}{ends[1] or '?'} {unit}"
+
+
+def counted(number: int, what: str) -> str:
+    """``1 turn``, ``2 turns``."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from voicelat.metrics.durations import duration
-from voicelat.metrics.finding import Finding
+from voicelat.metrics.finding import Finding, worst_turns
 from voicelat.metrics.record import Stall, TurnRecord
 
 __all__ = ["culprit_of", "stall_finding"]
@@ -119,6 +119,7 @@ def stall_finding(records: Sequence[TurnRecord]) -> Finding | None:
         f"the event loop stood still for up to {duration(stall.ms)} in {turns} of {len(records)} "
         f"turns: {culprit.says}{at}{more}",
         culprit.advice,
+        worst_turns((records[index], records[index].stall_ms) for index in sorted(hit[culprit])),
     )
 
 

@@ -7,6 +7,7 @@ and shares cannot tell this: a leg may be long in every turn and innocent of the
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, cast
@@ -14,6 +15,7 @@ from typing import Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from voicelat.metrics.finding import TurnRef, worst_turns
 from voicelat.metrics.intervals import Bounds, bounds, replicates
 from voicelat.metrics.percentiles import percentile
 from voicelat.metrics.record import LEGS, TurnRecord
@@ -44,6 +46,12 @@ class TailCause:
     rival: str | None
     """Another leg that these turns cannot tell apart from the first."""
     turns: int
+    """All turns that were looked at."""
+    slow: tuple[TurnRef, ...]
+    """The turns of the tail that the leg put there, and by how much it is above its median; the
+    worst first."""
+    slow_by_call: dict[str, int]
+    """How many there are, by call id; the call with the most first."""
 
 
 def leg_ms(record: TurnRecord, leg: str) -> int | None:
@@ -53,7 +61,7 @@ def leg_ms(record: TurnRecord, leg: str) -> int | None:
 
 def tail_cause(records: Sequence[TurnRecord], calls: Sequence[int]) -> TailCause | None:
     """The leg to blame for the P95; ``None`` when none stands out, or no turn has legs."""
-    total, legs = _totals_and_legs(records, calls)
+    usable, total, legs = _totals_and_legs(records, calls)
     if len(total) < 2:
         return None
     p95_ms = cast("float", percentile(total, 95))  # reached: every turn here was answered
@@ -69,6 +77,7 @@ def tail_cause(records: Sequence[TurnRecord], calls: Sequence[int]) -> TailCause
     if gains[second] >= enough_ms:
         lead = bounds(replicates(healed[second], (95,))[0] - without_first)
         rival = second if (lead[0] or 0) <= 0 else None
+    slow = _put_there(usable, legs[first], p95_ms - gains[first], gains[first])
     return TailCause(
         leg=first,
         p95_ms=p95_ms,
@@ -77,13 +86,28 @@ def tail_cause(records: Sequence[TurnRecord], calls: Sequence[int]) -> TailCause
         resolved=(gain_ci95[0] or 0) >= _FELT_MS,
         rival=rival,
         turns=len(total),
+        slow=worst_turns(slow),
+        slow_by_call=dict(Counter(record.call_id for record, _ in slow).most_common()),
     )
+
+
+def _put_there(
+    records: Sequence[TurnRecord], leg: NDArray[np.float64], without_ms: float, gain_ms: float
+) -> list[tuple[TurnRecord, int]]:
+    """The turns that are slower than the P95 ``without_ms`` the leg, for its sake: above its
+    median by at least half of what the P95 gains, since less is scatter. Each with that excess."""
+    excess = (leg - np.nanmedian(leg)).tolist()
+    return [
+        (record, round(more_ms))
+        for record, more_ms in zip(records, excess, strict=True)
+        if more_ms >= gain_ms / 2 and (record.TOTAL_LATENCY_MS or 0) > without_ms
+    ]
 
 
 def _totals_and_legs(
     records: Sequence[TurnRecord], calls: Sequence[int]
-) -> tuple[Sample, dict[str, NDArray[np.float64]]]:
-    """The answered turns that have legs; an unknown leg is NaN."""
+) -> tuple[list[TurnRecord], Sample, dict[str, NDArray[np.float64]]]:
+    """The answered turns that have legs, their totals, and each leg; an unknown leg is NaN."""
     usable = [
         (record, call)
         for record, call in zip(records, calls, strict=True)
@@ -94,7 +118,7 @@ def _totals_and_legs(
         leg: np.array([leg_ms(record, leg) for record, _ in usable], dtype=np.float64)
         for leg in LEG_NAMES
     }
-    return total, legs
+    return [record for record, _ in usable], total, legs
 
 
 def _healed(total_ms: NDArray[np.float64], leg: NDArray[np.float64]) -> NDArray[np.float64]:

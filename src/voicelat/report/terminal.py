@@ -6,7 +6,7 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from rich import box
@@ -16,7 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from voicelat.metrics.compare import Comparison
-from voicelat.metrics.durations import duration, duration_range
+from voicelat.metrics.durations import counted, duration, duration_range
+from voicelat.metrics.finding import TurnRef
 from voicelat.metrics.intervals import TURNS_TO_BOUND_P95, Bounds
 from voicelat.metrics.summary import CallerNumbers, NumberSummary, Summary
 from voicelat.metrics.targets import TargetResult
@@ -89,8 +90,8 @@ def _left_out(truncated: list[str]) -> Text:
 
 
 def _headline(summary: Summary) -> Text:
-    text = Text(f"{_count(summary.turns, 'turn')} in {_count(summary.calls, 'call')}", "bold")
-    line = f"{_count(summary.barge_ins, 'barge-in')}, {_count(summary.cutoffs, 'cutoff')}"
+    text = Text(f"{counted(summary.turns, 'turn')} in {counted(summary.calls, 'call')}", "bold")
+    line = f"{counted(summary.barge_ins, 'barge-in')}, {counted(summary.cutoffs, 'cutoff')}"
     counts = {
         "re-opened": summary.reopened,
         "never answered": summary.censored,
@@ -104,10 +105,6 @@ def _headline(summary: Summary) -> Text:
     if summary.model_calls_per_turn is not None:
         line += f", {summary.model_calls_per_turn:.2f} model calls a turn"
     return text.append(f"\n{line}", "not bold")
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _numbers(summary: Summary) -> Table:
@@ -241,7 +238,7 @@ def _verdict(summary: Summary) -> Text:
         return Text(f"Verdict: in time, but {', '.join(harm)}", "yellow")
     unknown = len(summary.targets) - len(judged)
     if unknown:
-        met = f"{_count(len(judged), 'target')} met, {unknown} without data"
+        met = f"{counted(len(judged), 'target')} met, {unknown} without data"
         return Text(f"Verdict: {met}, nobody cut off", "green")
     return Text("Verdict: every target met, nobody cut off", "bold green")
 
@@ -253,12 +250,12 @@ def _harm(summary: Summary) -> list[str]:
         "cut off": summary.cutoffs,
         "acted on unfinished text": summary.clipped,
     }
-    turns = _count(summary.turns, "turn")
+    turns = counted(summary.turns, "turn")
     harm = [f"{count} of {turns} {what}" for what, count in counts.items() if count]
     # A question taken for silence leaves no turn: only its caller knows of it.
     in_vain = summary.caller.v2v_ms.censored if isinstance(summary.caller, CallerNumbers) else 0
     if in_vain > summary.censored:
-        harm.append(f"{_count(in_vain, 'question')} of the callers never answered")
+        harm.append(f"{counted(in_vain, 'question')} of the callers never answered")
     return harm
 
 
@@ -280,9 +277,9 @@ _CHANGES: Final = {
 
 def _comparison(comparison: Comparison) -> Group:
     """Each figure before and after, and what may be said of the difference."""
-    before = _count(comparison.before_turns, "turn")
+    before = counted(comparison.before_turns, "turn")
     heading = Text("Compared with the earlier ", "bold").append(
-        f"{before} in {_count(comparison.before_calls, 'call')}: ", "bold"
+        f"{before} in {counted(comparison.before_calls, 'call')}: ", "bold"
     )
     heading.append(comparison.verdict, _CHANGES[comparison.verdict])
     lines = [Text(f"  {one.says}", _CHANGES[one.verdict]) for one in comparison.differences]
@@ -293,6 +290,19 @@ def _diagnosis(summary: Summary) -> Group:
     lines: list[RenderableType] = []
     for finding in summary.diagnosis:
         lines.append(Padding(Text(f"- {finding.says}"), (0, 0, 0, 2)))
+        if finding.turns:
+            lines.append(Padding(Text(f"see: {_whereabouts(finding.turns)}", "dim"), (0, 0, 0, 4)))
         if finding.try_:
             lines.append(Padding(Text(f"try: {finding.try_}", "cyan"), (0, 0, 0, 4)))
     return Group(Text("Diagnosis", "bold"), *lines)
+
+
+def _whereabouts(turns: Sequence[TurnRef]) -> str:
+    """``CA1 turns 3, 7; CA2 turn 1``: the calls in the order of their worst turn."""
+    by_call: dict[str, list[str]] = {}
+    for ref in turns:
+        by_call.setdefault(ref.call_id, []).append(str(ref.turn))
+    return "; ".join(
+        f"{call_id} {'turn' if len(numbers) == 1 else 'turns'} {', '.join(numbers)}"
+        for call_id, numbers in by_call.items()
+    )

@@ -21,7 +21,6 @@ from voicelat.lab.sweep.pictures.story import (
     KNOBS,
     METHOD,
     Measure,
-    counted,
     finding,
     held_out_says,
     in_sequence_says,
@@ -39,7 +38,7 @@ from voicelat.lab.sweep.pictures.story import (
     truth_says,
 )
 from voicelat.lab.sweep.result import SettingResult, SweepResult
-from voicelat.metrics.durations import duration
+from voicelat.metrics.durations import counted, duration
 
 __all__ = ["page"]
 

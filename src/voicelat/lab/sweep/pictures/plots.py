@@ -21,13 +21,12 @@ from voicelat.lab.sweep.pictures.slices import Slice
 from voicelat.lab.sweep.pictures.story import (
     KNOBS,
     POLICY_MARKS,
-    counted,
     named_settings,
     percent,
     worth_seeing,
 )
 from voicelat.lab.sweep.result import PolicyName, SettingResult, SweepResult
-from voicelat.metrics.durations import duration
+from voicelat.metrics.durations import counted, duration
 
 __all__ = ["Heat", "Scatter"]
 

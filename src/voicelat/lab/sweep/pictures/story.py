@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from voicelat.lab.sweep.result import Bounds, InSequence, PolicyName, SettingResult, SweepResult
-from voicelat.metrics.durations import duration, duration_range
+from voicelat.metrics.durations import counted, duration, duration_range
 from voicelat.metrics.intervals import TURNS_TO_BOUND_P95
 
 __all__ = [
@@ -20,7 +20,6 @@ __all__ = [
     "Knob",
     "Measure",
     "Named",
-    "counted",
     "finding",
     "held_out_says",
     "in_sequence_says",
@@ -278,11 +277,6 @@ def of_turns(count: int, turns: int) -> str:
     """``3 of 212 turns (1.4%)``; without the share where there are no turns."""
     share = f" ({percent(count / turns)})" if turns else ""
     return f"{count} of {counted(turns, 'turn')}{share}"
-
-
-def counted(number: int, what: str) -> str:
-    """``1 turn``, ``2 turns``."""
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def shown(text: str) -> str:

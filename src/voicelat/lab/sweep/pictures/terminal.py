@@ -23,7 +23,6 @@ from voicelat.lab.sweep.pictures.story import (
     Knob,
     Measure,
     Named,
-    counted,
     finding,
     held_out_says,
     in_sequence_says,
@@ -41,7 +40,7 @@ from voicelat.lab.sweep.pictures.story import (
     unit_of,
 )
 from voicelat.lab.sweep.result import SweepResult
-from voicelat.metrics.durations import duration
+from voicelat.metrics.durations import counted, duration
 from voicelat.report.live import isolated
 
 __all__ = ["print_sweep", "render"]
