@@ -73,11 +73,11 @@ def sweep(
     from voicelat.lab.calls import judgeable, judged_calls
     from voicelat.lab.recordings import find
     from voicelat.lab.sweep.grid import Grid, policies, share
-    from voicelat.lab.sweep.pictures.figures import drawing_code
     from voicelat.lab.sweep.pictures.page import page
     from voicelat.lab.sweep.pictures.terminal import print_sweep
     from voicelat.lab.sweep.run import SweepPlan, run_sweep
     from voicelat.lab.workers import workers
+    from voicelat.report.page.drawing import drawing_code
 
     loaded = load_settings(sets, given({"STT_PROVIDER": stt}))
     grid = Grid(
@@ -93,7 +93,9 @@ def sweep(
     write_page, write_rows = writable("--html", html), writable("--csv", csv)
     console = new_console(stderr=True)
     if html is not None:
-        drawing_code()  # a missing package is said before the work, not behind it
+        drawing_code(
+            "the page of a sweep"
+        )  # a missing package is said before the work, not behind it
     found = find(paths)
     sources = judgeable(found, labels)
     if unheard := len(found) - len(sources):

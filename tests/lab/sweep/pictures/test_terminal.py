@@ -13,7 +13,7 @@ from rich.console import Console
 from tests.lab.sweep.pictures.results import made_up, setting
 
 from voicelat.lab.sweep.pictures.slices import axes, heat_slices, slice_around
-from voicelat.lab.sweep.pictures.story import percent, shown
+from voicelat.lab.sweep.pictures.story import percent
 from voicelat.lab.sweep.pictures.terminal import print_sweep
 from voicelat.lab.sweep.result import SweepResult
 
@@ -267,15 +267,6 @@ def test_hebrew_names_do_not_turn_their_line_around() -> None:
 
 def test_the_same_sweep_prints_the_same() -> None:
     assert printed(made_up()) == printed(made_up())
-
-
-@given(st.text())
-def test_shown_text_is_printable_and_keeps_what_is(text: str) -> None:
-    safe = shown(text)
-    safe.encode()
-    assert shown(safe) == safe
-    if text.isascii() and text.isprintable():
-        assert safe == text
 
 
 @given(st.floats(0, 1))

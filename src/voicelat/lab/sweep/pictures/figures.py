@@ -1,17 +1,11 @@
-"""The pictures of a sweep's page, as plotly figures.
-
-Their colours are CSS variables, ``var(--semantic)``: the page resolves them when it draws, so
-one palette serves light, dark and print.
-"""
+"""The pictures of a sweep's page, as plotly figures."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from typing import Any, Final, Literal
 
-from voicelat.errors import MissingExtra
 from voicelat.lab.sweep.pictures.slices import Slice
 from voicelat.lab.sweep.pictures.story import (
     KNOBS,
@@ -24,8 +18,10 @@ from voicelat.lab.sweep.pictures.story import (
 )
 from voicelat.lab.sweep.result import PolicyName, SettingResult, SweepResult
 from voicelat.metrics.durations import duration
+from voicelat.report.page.drawing import figure_json, layout
+from voicelat.report.page.frame import Json
 
-__all__ = ["MOST_DOTS", "drawing_code", "heat_limits", "heat_map", "heat_slice", "trade_off"]
+__all__ = ["MOST_DOTS", "heat_limits", "heat_map", "heat_slice", "trade_off"]
 
 MOST_DOTS: Final = 5000
 """More settings than this share dots: a browser draws this many without a pause."""
@@ -44,18 +40,8 @@ _SAYS: Final = (
     "%{customdata[5]}"
 )
 
-Json = dict[str, Any]
 Figure = Literal["total_p50", "cutoff_rate"]
 Limits = tuple[float, float]
-
-
-def drawing_code() -> str:
-    """The JavaScript that draws: all of plotly.js. Raises MissingExtra without plotly."""
-    try:
-        from plotly.offline import get_plotlyjs
-    except ImportError:
-        raise MissingExtra("html", "the page of a sweep") from None
-    return str(get_plotlyjs())
 
 
 def trade_off(result: SweepResult) -> tuple[Json, str | None]:
@@ -65,7 +51,7 @@ def trade_off(result: SweepResult) -> tuple[Json, str | None]:
     """
     from plotly import graph_objects as go
 
-    figure = go.Figure(layout=_layout())
+    figure = go.Figure(layout=layout())
     dots, shared = _dots(result)
     for policy, drawn in dots.items():
         figure.add_trace(_scatter(go, drawn, policy, showlegend=False, **_small(policy)))
@@ -107,7 +93,7 @@ def trade_off(result: SweepResult) -> tuple[Json, str | None]:
                 standoff=7,
             )
     _frame(figure, result)
-    return _json(figure), shared
+    return figure_json(figure), shared
 
 
 def _dot(setting: SettingResult, others: int = 0) -> Json:
@@ -222,7 +208,7 @@ def heat_map(grid: Slice, chosen: SettingResult, figure: Figure, limits: Limits)
     """One map, fainter where it is better. The chosen setting has a star, where it is in it."""
     from plotly import graph_objects as go
 
-    drawn = go.Figure(layout=_layout())
+    drawn = go.Figure(layout=layout())
     down, across = grid.axes.down, grid.axes.across
     value = "%{z:.0f} ms total P50" if figure == "total_p50" else "%{z:.1%} of turns cut off"
     shades = ("var(--pale)", f"var(--mid-{figure})", f"var(--strong-{figure})")
@@ -244,7 +230,7 @@ def heat_map(grid: Slice, chosen: SettingResult, figure: Figure, limits: Limits)
     drawn.update_yaxes(title_text=_axis(down), type="category", showgrid=False, showline=False)
     drawn.update_yaxes(autorange="reversed")
     drawn.update_layout(margin={"l": 60, "r": 4, "t": 4, "b": 46}, dragmode=False)
-    return _json(drawn)
+    return figure_json(drawn)
 
 
 def heat_slice(grid: Slice, chosen: SettingResult, figure: Figure) -> Json:
@@ -277,39 +263,3 @@ def heat_limits(slices: list[Slice], figure: Figure) -> Limits:
 
 def _axis(knob: Knob) -> str:
     return f"{KNOBS[knob]} ({unit_of(knob)})"
-
-
-def _layout() -> Json:
-    axis = {
-        "gridcolor": "var(--rule)",
-        "linecolor": "var(--rule)",
-        "zerolinecolor": "var(--rule)",
-        "tickfont": {"color": "var(--soft)", "size": 12},
-        "title": {"font": {"color": "var(--soft)", "size": 13}, "standoff": 10},
-        "ticks": "",
-    }
-    return {
-        "template": "none",  # none of plotly's looks
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": "system-ui, sans-serif", "color": "var(--ink)", "size": 13},
-        "xaxis": axis,
-        "yaxis": axis,
-        "hoverlabel": {
-            "bgcolor": "var(--card)",
-            "bordercolor": "var(--soft)",
-            "font": {"family": "system-ui, sans-serif", "color": "var(--ink)", "size": 13},
-            "align": "left",
-        },
-        "hovermode": "closest",
-        "modebar": {
-            "bgcolor": "rgba(0,0,0,0)",
-            "color": "var(--soft)",
-            "activecolor": "var(--accent)",
-        },
-    }
-
-
-def _json(figure: Any) -> Json:
-    drawn: Json = json.loads(figure.to_json())
-    return drawn

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from voicelat.lab.sweep.pictures.figures import Figure, Json, heat_limits, heat_map, heat_slice
+from voicelat.lab.sweep.pictures.figures import Figure, heat_limits, heat_map, heat_slice
 from voicelat.lab.sweep.pictures.slices import Axes, Slice, axes, heat_slices, slice_around
 from voicelat.lab.sweep.pictures.story import KNOBS, Knob, Named, knob_text, named_settings, subject
 from voicelat.lab.sweep.result import SweepResult
+from voicelat.report.page.frame import Json
 
 __all__ = ["Choice", "HeatMaps", "heat_maps"]
 

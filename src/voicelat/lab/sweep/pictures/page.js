@@ -1,22 +1,6 @@
 "use strict";
 (() => {
-  const root = document.documentElement;
-  const { figures, slices, knobs } = JSON.parse(document.getElementById("figures").textContent);
-  const config = {
-    displaylogo: false,
-    modeBarButtons: [["zoom2d", "pan2d"], ["zoomIn2d", "zoomOut2d", "resetScale2d"], ["toImage"]],
-    toImageButtonOptions: { filename: "voicelat-sweep", scale: 2 },
-  };
-
-  // Colours are CSS variables of the page: resolved at every drawing, for light, dark and print.
-  function painted(value, css) {
-    if (typeof value === "string") {
-      return value.replace(/var\((--[\w-]+)\)/g, (_, name) => css.getPropertyValue(name).trim());
-    }
-    if (Array.isArray(value)) return value.map((item) => painted(item, css));
-    if (value === null || typeof value !== "object") return value;
-    return Object.fromEntries(Object.entries(value).map(([key, own]) => [key, painted(own, css)]));
-  }
+  const { figures, slices, knobs } = page.drawn;
 
   // Numbers as large as the cells allow; where they would not fit, colour and hover remain.
   function fitHeat(place, data) {
@@ -25,20 +9,13 @@
     const wide = (place.clientWidth - 64) / map.x.length;
     const high = (place.clientHeight - 50) / map.y.length;
     const size = Math.min(13, wide / 3.4, high / 1.3);
-    return size < 7 ? { ...map, texttemplate: "" } : { ...map, textfont: { size } };
+    return [size < 7 ? { ...map, texttemplate: "" } : { ...map, textfont: { size } }];
   }
 
   function drawAll() {
-    const css = getComputedStyle(root);
     for (const [id, figure] of Object.entries(figures)) {
-      const place = document.getElementById(id);
-      const heat = place.classList.contains("heat");
-      const { data, layout } = painted(figure, css);
-      const drawn = heat ? [fitHeat(place, data)] : data;
-      const bar = !heat && place.clientWidth > 560 ? "hover" : false;
-      // The size in so many words, or paper would get the screen's; a zoom outlives a redraw.
-      const size = { width: place.clientWidth, height: place.clientHeight, uirevision: "kept" };
-      Plotly.react(place, drawn, { ...layout, ...size }, { ...config, displayModeBar: bar });
+      const heat = document.getElementById(id).classList.contains("heat");
+      page.draw(id, figure, heat ? { bar: false, fitted: fitHeat } : {});
     }
   }
 
@@ -76,20 +53,5 @@
     });
   }
 
-  let width = innerWidth;
-  addEventListener("resize", () => {
-    if (width !== innerWidth) requestAnimationFrame(drawAll); // not for a phone's address bar
-    width = innerWidth;
-  });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
-  addEventListener("beforeprint", () => {
-    root.dataset.print = "";
-    for (const closed of document.querySelectorAll("details")) closed.open = true;
-    drawAll();
-  });
-  addEventListener("afterprint", () => {
-    delete root.dataset.print;
-    drawAll();
-  });
-  drawAll();
+  page.whenever(drawAll);
 })();

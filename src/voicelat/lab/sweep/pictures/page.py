@@ -1,21 +1,14 @@
-"""A sweep as one HTML file: no network, no second file, readable on a phone and on paper.
+"""A sweep as one HTML file, in the frame of all pages (`voicelat.report.page.frame`).
 
-Call ids, file names and reasons come from outside: all of them pass through `_said`. The page's
-own policy lets a browser run nothing but the two scripts in it and load nothing at all.
+Call ids, file names and reasons come from outside: all of them pass through `said`.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
-from collections.abc import Iterable
 from html import escape
-from importlib.resources import files
 from typing import Final
 
-from voicelat import __version__
-from voicelat.lab.sweep.pictures.figures import Json, drawing_code, trade_off
+from voicelat.lab.sweep.pictures.figures import trade_off
 from voicelat.lab.sweep.pictures.maps import Choice, HeatMaps, heat_maps
 from voicelat.lab.sweep.pictures.story import (
     KNOBS,
@@ -33,22 +26,45 @@ from voicelat.lab.sweep.pictures.story import (
     percent,
     rival_says,
     setting_says,
-    shown,
     subject,
     truth_says,
 )
 from voicelat.lab.sweep.result import SettingResult, SweepResult
 from voicelat.metrics.durations import counted, duration
+from voicelat.report.page.drawing import drawing_code
+from voicelat.report.page.frame import (
+    NO_SCRIPT,
+    Colours,
+    asset,
+    document,
+    row,
+    said,
+    section,
+    shown,
+    table,
+)
 
 __all__ = ["page"]
 
 _FIRST: Final = ("total P50", "total P95", "cut off")
 _TILES: Final = (*_FIRST, "model calls/turn")
+_COLOURS: Final[Colours] = {
+    "budget": ("#b3261e", "#ff8a80"),
+    "silence": ("#a06a00", "#e6b450"),
+    "fixed": ("#2463c4", "#7db0ff"),
+    "adaptive": ("#0f7f6c", "#4fd1b9"),
+    "semantic": ("#7a3fc9", "#c29bff"),
+    "pale": ("#f4f4f0", "#262a31"),
+    "mid-total_p50": ("#8db8e6", "#2f5f99"),
+    "strong-total_p50": ("#174a8c", "#a9d0ff"),
+    "mid-cutoff_rate": ("#efa48f", "#93392f"),
+    "strong-cutoff_rate": ("#97201a", "#ffb4a6"),
+}
 
 
 def page(result: SweepResult) -> str:
     """The whole page. Raises MissingExtra where plotly is not installed."""
-    drawing = drawing_code()
+    drawing = drawing_code("the page of a sweep")
     maps = heat_maps(result)
     figure, shared = trade_off(result)
     figures = {"trade-off": figure} if result.settings else {}
@@ -70,59 +86,14 @@ def page(result: SweepResult) -> str:
             _not_used(result),
         ]
     )
-    return _document(body, data, (drawing, _asset("js")))
-
-
-def _document(body: str, drawn: Json, scripts: tuple[str, ...]) -> str:
-    hashes = " ".join(f"'sha256-{_sha256(script)}'" for script in scripts)
-    policy = (
-        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:"
+    return document(
+        "voicelat sweep",
+        body,
+        figures=data,
+        scripts=(drawing, asset(__package__, "page.js")),
+        style=asset(__package__, "page.css"),
+        colours=_COLOURS,
     )
-    # "<" as an escape: no text in the data can close the script element.
-    data = json.dumps(drawn, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c")
-    return "\n".join(
-        [
-            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            '<meta name="color-scheme" content="light dark">',
-            f"<title>voicelat sweep</title>\n<style>\n{_asset('css')}</style>\n</head>\n<body>",
-            f"<main>\n{body}\n<footer>voicelat {escape(__version__)}</footer>\n</main>",
-            f'<script type="application/json" id="figures">{data}</script>',
-            *(f"<script>{script}</script>" for script in scripts),
-            "</body>\n</html>\n",
-        ]
-    )
-
-
-def _sha256(script: str) -> str:
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
-def _asset(kind: str) -> str:
-    return files(__package__).joinpath(f"page.{kind}").read_text(encoding="utf-8")
-
-
-def _said(text: str) -> str:
-    """Text from outside: escaped, unable to steer the page, and of whatever direction it is."""
-    return f'<bdi dir="auto">{escape(shown(text))}</bdi>'
-
-
-def _section(title: str, *parts: str, kind: str = "") -> str:
-    inner = "\n".join(part for part in parts if part)
-    head = f"<h2>{title}</h2>\n" if title else ""
-    return f'<section class="{kind}">\n{head}{inner}\n</section>'
-
-
-def _table(heads: Iterable[str], bodies: Iterable[Iterable[str]]) -> str:
-    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
-    rows = "\n".join(f"<tbody>{''.join(body)}</tbody>" for body in bodies)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead>\n{rows}</table></div>'
-
-
-def _row(name: str, cells: Iterable[str], kind: str = "") -> str:
-    inner = "".join(f"<td>{cell}</td>" for cell in cells)
-    return f'<tr class="{kind}"><th scope="row">{name}</th>{inner}</tr>'
 
 
 def _headline(result: SweepResult) -> str:
@@ -177,7 +148,7 @@ def _choice(result: SweepResult) -> str:
         for name, value in (knobs_of(about.setting) if about else [])
     )
     left = f'<div><dl class="knobs">{knobs}</dl></div>' if knobs else ""
-    return _section(
+    return section(
         title,
         why,
         f'<p class="note">{escape(rival)}</p>' if rival else "",
@@ -195,26 +166,23 @@ def _env(env: str | None) -> str:
     )
 
 
-_NO_SCRIPT: Final = '<noscript><p class="note">The pictures need JavaScript.</p></noscript>'
-
-
 def _trade_off(result: SweepResult, shared: str | None) -> str:
     if not result.settings:
         return ""
     heads = ["policy", *KNOBS.values(), "total P50", "total P95", "cut off", "early", "calls/turn"]
     rows = [_front_row(result.settings[index]) for index in result.pareto]
-    return _section(
+    return section(
         "",
         '<div class="together"><h2>Latency against cutoffs</h2>'
         '<p class="soft">Down and left is better. Every setting is a dot; a line is the front of'
         " a policy: no other setting of it is both faster and cuts off fewer.</p>",
         '<div class="drawing" id="trade-off" role="img" aria-label="Total P50 of every setting'
         ' against the share of turns it cuts off; the numbers are in the tables"></div></div>',
-        _NO_SCRIPT,
+        NO_SCRIPT,
         '<p class="note">The scale of the cutoffs is stretched towards 0. Slow settings that no'
         f" front needs lie to the right: double-click shows all. {escape(shared or '')}</p>",
         f"<details><summary>The front over all policies, as a table ({len(rows)})</summary>"
-        f"{_table(heads, [rows])}</details>",
+        f"{table(heads, [rows])}</details>",
         kind="long",
     )
 
@@ -224,7 +192,7 @@ def _front_row(setting: SettingResult) -> str:
     figures = [duration(setting.total_p50), duration(setting.total_p95)]
     figures += [percent(setting.cutoff_rate), percent(setting.early_rate)]
     figures += [f"{setting.model_calls_per_turn:.2f}"]
-    return _row(escape(policy), map(escape, [*(value for _, value in own), *figures]))
+    return row(escape(policy), map(escape, [*(value for _, value in own), *figures]))
 
 
 def _heat_maps(maps: HeatMaps | None) -> str:
@@ -241,7 +209,7 @@ def _heat_maps(maps: HeatMaps | None) -> str:
         f' aria-label="{title} by {down} and {across}"></div></div>'
         for figure, title in (("total_p50", "Total P50 (ms)"), ("cutoff_rate", "Cut off (%)"))
     )
-    return _section(
+    return section(
         f"{down.capitalize()} against {across}",
         '<p class="soft">The fainter, the better; one colour means one value on all maps.</p>',
         f'<div class="choices">{choices}</div>' if choices else "",
@@ -266,15 +234,15 @@ def _comparison(result: SweepResult) -> str:
     knobs = zip(*(knobs_of(one.setting) for one in named), strict=True)
     figures = zip(*(measures(one.setting) for one in named), strict=True)
     bodies = [
-        [_row(own[0][0], [escape(value) for _, value in own]) for own in knobs],
+        [row(own[0][0], [escape(value) for _, value in own]) for own in knobs],
         [
-            _row(own[0].name, map(_figure, own), "first" if own[0].name in _FIRST else "")
+            row(own[0].name, map(_figure, own), "first" if own[0].name in _FIRST else "")
             for own in figures
         ],
     ]
     notes = f'<p class="note">{escape(" ".join(interval_notes(result)))}</p>'
-    return _section(
-        "Side by side", _table(["", *(one.name for one in named)], bodies), notes, kind="long"
+    return section(
+        "Side by side", table(["", *(one.name for one in named)], bodies), notes, kind="long"
     )
 
 
@@ -300,15 +268,15 @@ def _in_sequence(result: SweepResult) -> str:
             (duration(run.total_p95), duration(own.total_p95)),
         )
         rows.append(
-            _row(
+            row(
                 names.get(run.setting, f"setting {run.setting}"),
                 (f"{escape(whole)}<small>sweep {escape(swept)}</small>" for whole, swept in cells),
             )
         )
-    return _section(
+    return section(
         "The check: in sequence",
         f'<p class="soft">{escape(in_sequence_says(result.in_sequence))}</p>',
-        _table(["", "cut off", "total P50", "total P95"], [rows]),
+        table(["", "cut off", "total P50", "total P95"], [rows]),
     )
 
 
@@ -323,11 +291,11 @@ def _held_out(result: SweepResult) -> str:
             chosen += "" if call.sure else " (a candidate only)"
         cut = "\u2013" if call.cutoffs is None else of_turns(call.cutoffs, call.turns)
         cells = [escape(cut), duration(call.total_p50), f"<span>{escape(chosen)}</span>"]
-        rows.append(_row(_said(call.call_id), cells, "call"))
-    return _section(
+        rows.append(row(said(call.call_id), cells, "call"))
+    return section(
         "Leave one call out",
         f'<p class="soft">{escape(" ".join(held_out_says(result)))}</p>',
-        _table(["call", "cut off", "total P50", "the setting the others chose"], [rows]),
+        table(["call", "cut off", "total P50", "the setting the others chose"], [rows]),
         kind="long",
     )
 
@@ -335,18 +303,18 @@ def _held_out(result: SweepResult) -> str:
 def _method(result: SweepResult) -> str:
     lines = [*METHOD, *interval_notes(result)]
     items = "".join(f"<li>{escape(line)}</li>" for line in lines)
-    replies = f"<li>Replies: {_said(result.latency)}</li>"
-    return _section("How this was judged", f"<ul>{items}{replies}</ul>")
+    replies = f"<li>Replies: {said(result.latency)}</li>"
+    return section("How this was judged", f"<ul>{items}{replies}</ul>")
 
 
 def _not_used(result: SweepResult) -> str:
     parts = []
     if result.left_out:
         reasons = "".join(
-            f"<li>{count:,} {_said(why)}</li>" for why, count in result.left_out.items()
+            f"<li>{count:,} {said(why)}</li>" for why, count in result.left_out.items()
         )
         parts.append(f"<h3>Speech that was not judged</h3><ul>{reasons}</ul>")
     if result.broken:
-        lines = "".join(f"<li>{_said(line)}</li>" for line in result.broken)
+        lines = "".join(f"<li>{said(line)}</li>" for line in result.broken)
         parts.append(f"<h3>Recordings that could not be used</h3><ul>{lines}</ul>")
-    return _section("Left out", *parts, kind="long") if parts else ""
+    return section("Left out", *parts, kind="long") if parts else ""

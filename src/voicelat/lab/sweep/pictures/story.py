@@ -5,7 +5,6 @@ The terminal and the page differ in how they draw, never in what they say.
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -32,7 +31,6 @@ __all__ = [
     "percent",
     "rival_says",
     "setting_says",
-    "shown",
     "subject",
     "truth_says",
     "unit_of",
@@ -277,17 +275,3 @@ def of_turns(count: int, turns: int) -> str:
     """``3 of 212 turns (1.4%)``; without the share where there are no turns."""
     share = f" ({percent(count / turns)})" if turns else ""
     return f"{count} of {counted(turns, 'turn')}{share}"
-
-
-def shown(text: str) -> str:
-    """Text from outside that cannot steer what shows it.
-
-    Control, direction and broken characters are written as escapes, not dropped.
-    """
-    return "".join(
-        _code(char) if unicodedata.category(char) in ("Cc", "Cf", "Cs") else char for char in text
-    )
-
-
-def _code(char: str) -> str:
-    return f"\\x{ord(char):02x}" if ord(char) < 0x100 else f"\\u{ord(char):04x}"

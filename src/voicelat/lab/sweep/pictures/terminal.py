@@ -34,7 +34,6 @@ from voicelat.lab.sweep.pictures.story import (
     percent,
     rival_says,
     setting_says,
-    shown,
     subject,
     truth_says,
     unit_of,
@@ -42,6 +41,7 @@ from voicelat.lab.sweep.pictures.story import (
 from voicelat.lab.sweep.result import SweepResult
 from voicelat.metrics.durations import counted, duration
 from voicelat.report.live import isolated
+from voicelat.report.page.frame import shown
 
 __all__ = ["print_sweep", "render"]
 
