@@ -157,9 +157,11 @@ def _tail(evidence: _Evidence) -> Finding | None:
 def _where(slow_by_call: dict[str, int]) -> str:
     """Whether the slow turns are everywhere, or one call's."""
     turns, calls = sum(slow_by_call.values()), len(slow_by_call)
-    says = f"it is in {counted(turns, 'turn')} of {counted(calls, 'call')}"
-    worst, its_turns = next(iter(slow_by_call.items()))
-    return f"{says}, {its_turns} of them {worst}'s" if calls > 1 and 2 * its_turns > turns else says
+    says = f"; it slowed {counted(turns, 'turn')} of {counted(calls, 'call')}"
+    for worst, its_turns in list(slow_by_call.items())[:1]:
+        if calls > 1 and 2 * its_turns > turns:
+            says += f", {its_turns} of them in {worst}"
+    return says
 
 
 def _slow_first_partial(evidence: _Evidence) -> Finding | None:

@@ -22,6 +22,7 @@ from voicelat.metrics.intervals import TURNS_TO_BOUND_P95, Bounds
 from voicelat.metrics.summary import CallerNumbers, NumberSummary, Summary
 from voicelat.metrics.targets import TargetResult
 from voicelat.report import ReportResult
+from voicelat.report.story import counts_says, verdict
 
 __all__ = ["print_report", "render"]
 
@@ -91,20 +92,7 @@ def _left_out(truncated: list[str]) -> Text:
 
 def _headline(summary: Summary) -> Text:
     text = Text(f"{counted(summary.turns, 'turn')} in {counted(summary.calls, 'call')}", "bold")
-    line = f"{counted(summary.barge_ins, 'barge-in')}, {counted(summary.cutoffs, 'cutoff')}"
-    counts = {
-        "re-opened": summary.reopened,
-        "never answered": summary.censored,
-        "abandoned": summary.abandoned,
-        "clipped": summary.clipped,
-        "asked to repeat": summary.fallbacks,
-    }
-    if summary.implausible:
-        counts["with a negative number, left out"] = summary.implausible
-    line += "".join(f", {count} {name}" for name, count in counts.items())
-    if summary.model_calls_per_turn is not None:
-        line += f", {summary.model_calls_per_turn:.2f} model calls a turn"
-    return text.append(f"\n{line}", "not bold")
+    return text.append(f"\n{counts_says(summary)}", "not bold")
 
 
 def _numbers(summary: Summary) -> Table:
@@ -225,38 +213,12 @@ def _targets(results: list[TargetResult]) -> Group:
     return Group(Text("Targets", "bold"), table)
 
 
+_MOODS: Final = {"good": "green", "warn": "yellow", "bad": "bold red", "unknown": "bold"}
+
+
 def _verdict(summary: Summary) -> Text:
-    """The whole report in one line: were the callers answered, in time, and not cut off?"""
-    judged = [target for target in summary.targets if target.ok is not None]
-    missed = [target.name for target in judged if not target.ok]
-    if not judged:
-        return Text("Verdict: nothing to judge, no turn has the numbers", "bold")
-    if missed:
-        return Text(f"Verdict: missed {', '.join(missed)}", "bold red")
-    harm = _harm(summary)
-    if harm:
-        return Text(f"Verdict: in time, but {', '.join(harm)}", "yellow")
-    unknown = len(summary.targets) - len(judged)
-    if unknown:
-        met = f"{counted(len(judged), 'target')} met, {unknown} without data"
-        return Text(f"Verdict: {met}, nobody cut off", "green")
-    return Text("Verdict: every target met, nobody cut off", "bold green")
-
-
-def _harm(summary: Summary) -> list[str]:
-    """What callers suffered although the times are fine."""
-    counts = {
-        "never answered": summary.censored,
-        "cut off": summary.cutoffs,
-        "acted on unfinished text": summary.clipped,
-    }
-    turns = counted(summary.turns, "turn")
-    harm = [f"{count} of {turns} {what}" for what, count in counts.items() if count]
-    # A question taken for silence leaves no turn: only its caller knows of it.
-    in_vain = summary.caller.v2v_ms.censored if isinstance(summary.caller, CallerNumbers) else 0
-    if in_vain > summary.censored:
-        harm.append(f"{counted(in_vain, 'question')} of the callers never answered")
-    return harm
+    told = verdict(summary)
+    return Text(f"Verdict: {told.says}", "bold green" if told.whole else _MOODS[told.mood])
 
 
 def _gates(result: ReportResult) -> Group:

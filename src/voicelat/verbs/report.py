@@ -22,6 +22,7 @@ from voicelat.verbs.options import (
 
 if TYPE_CHECKING:
     from voicelat.metrics.turnsfile import Turns
+    from voicelat.report.pictures.page import Evidence
 
 __all__ = ["EXAMPLES", "report"]
 
@@ -31,6 +32,7 @@ EXAMPLES = examples(
     "voicelat report monday.jsonl tuesday.jsonl --from turn-start",
     "voicelat report turns.jsonl --gate total_p95=3000,cutoffs=0 --junit report.xml",
     "voicelat report after.jsonl --compare before.jsonl --gate total_p95=+5%/50",
+    "voicelat report turns.jsonl --html report.html --recordings calls/",
     "voicelat report turns.jsonl --watch",
     "cat turns.jsonl | voicelat report - --json",
 )
@@ -52,6 +54,13 @@ def report(
     watch: Annotated[
         bool, typer.Option("--watch", help="Follow the files; Ctrl-C ends with the report.")
     ] = False,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the report as one page, too.")
+    ] = None,
+    recordings: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Show the calls' recordings on the page."),
+    ] = None,
     junit: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the verdicts as JUnit XML.")
     ] = None,
@@ -67,19 +76,40 @@ def report(
     from voicelat.metrics.turnsfile import read_turns
     from voicelat.report import compared, report_turns
     from voicelat.report.junit import junit as to_junit
+    from voicelat.report.page.drawing import drawing_code
+    from voicelat.report.pictures.page import page
 
     targets = load_settings(sets).targets()
     limits, changes = ([], []) if gate is None else parse_gates(asked(gate))
     if changes and not compare:
         raise UsageError(f"gate {changes[0].name} is about a change: it needs --compare FILE")
     before = read_turns(compare) if compare else None
-    write_junit = writable("--junit", junit)
+    if recordings is not None and html is None:
+        raise UsageError("--recordings is for the page: it needs --html FILE")
+    write_junit, write_html = writable("--junit", junit), writable("--html", html)
+    if html is not None:
+        # A missing package is said before the work, not behind it.
+        drawing_code("the page of a report")
     turns = _watched(files, as_json) if watch else read_turns(files)
     result = report_turns(turns, targets=targets, gates=limits, view=view)
     if before is not None:
         result = compared(result, before, turns, changes)
     write_junit(lambda: to_junit(result))
+    write_html(lambda: page(result, _evidence(turns, before, recordings)))
+    if html is not None:
+        new_console(stderr=True).print(f"The page: {html}")
     finish(result, as_json)
+
+
+def _evidence(turns: Turns, before: Turns | None, recordings: Path | None) -> Evidence:
+    from voicelat.report.pictures.page import Evidence
+    from voicelat.report.pictures.waves import waves_in
+
+    earlier = before.records if before is not None else ()
+    if recordings is None:
+        return Evidence(turns.records, earlier)
+    waves, broken = waves_in(recordings, {record.call_id for record in turns.records})
+    return Evidence(turns.records, earlier, waves, broken)
 
 
 def _watched(files: list[str], as_json: bool) -> Turns:

@@ -42,17 +42,12 @@ const page = (() => {
     return `\u2068${text.replace(/[&<>]/g, (sign) => entities[sign])}\u2069`;
   }
 
-  document.querySelector(".switches").hidden = false;
   const dark = matchMedia("(prefers-color-scheme: dark)");
-  document.getElementById("theme").addEventListener("click", () => {
+  const theme = document.getElementById("theme");
+  theme.hidden = false;
+  theme.addEventListener("click", () => {
     const now = root.dataset.theme ?? (dark.matches ? "dark" : "light");
     root.dataset.theme = now === "dark" ? "light" : "dark";
-    drawAll();
-  });
-  const direction = document.getElementById("direction");
-  direction.addEventListener("click", () => {
-    root.dir = root.dir === "rtl" ? "ltr" : "rtl";
-    direction.textContent = root.dir === "rtl" ? "Left to right" : "Right to left";
     drawAll();
   });
   let width = innerWidth;

@@ -77,8 +77,7 @@ def document(
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             '<meta name="color-scheme" content="light dark">',
             f"<title>{escape(title)}</title>\n<style>\n{styles}</style>\n</head>\n<body>",
-            f"<main>\n{_SWITCHES}\n{body}\n<footer>voicelat {escape(__version__)}</footer>\n"
-            "</main>",
+            f"<main>\n{_THEME}\n{body}\n<footer>voicelat {escape(__version__)}</footer>\n</main>",
             f'<script type="application/json" id="figures">{data}</script>',
             *(f"<script>{script}</script>" for script in every),
             "</body>\n</html>\n",
@@ -86,12 +85,7 @@ def document(
     )
 
 
-_SWITCHES: Final = (
-    '<div class="switches" hidden>'
-    '<button type="button" id="theme" aria-label="Light or dark">Light / dark</button>'
-    '<button type="button" id="direction" aria-label="Direction of the text">'
-    "Right to left</button></div>"
-)
+_THEME: Final = '<button type="button" id="theme" hidden>Light or dark</button>'
 
 
 def _palette(colours: Colours) -> str:
