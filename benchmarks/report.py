@@ -1,4 +1,4 @@
-"""How long a report takes: reading and summarising 10,000 turns of 500 calls.
+"""How long a report takes: reading 10,000 turns of 500 calls, summarising them, drawing the page.
 
 python benchmarks/report.py
 """
@@ -18,7 +18,9 @@ from voicelat.metrics.intervals import intervals
 from voicelat.metrics.record import NUMBERS, Stamps, TurnRecord
 from voicelat.metrics.samples import call_indices, sample_of
 from voicelat.metrics.summary import summarise
-from voicelat.metrics.turnsfile import encode, read_turns
+from voicelat.metrics.turnsfile import Turns, encode, read_turns
+from voicelat.report import report_turns
+from voicelat.report.pictures.page import Evidence, page
 
 __all__ = ["main"]
 
@@ -76,10 +78,12 @@ def measure() -> dict[str, float]:
         path = Path(folder) / "turns.jsonl"
         path.write_bytes(b"".join(encode(record) for record in records))
         reading = seconds(lambda: read_turns([path]))
+    result, evidence = report_turns(Turns(records)), Evidence(records)
     return {
         "read_turns": reading,
         "intervals": seconds(lambda: [intervals(sample) for sample in samples]),
         "summarise": seconds(lambda: summarise(records)),
+        "page": seconds(lambda: page(result, evidence)),
     }
 
 
