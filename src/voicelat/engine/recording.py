@@ -24,7 +24,7 @@ from voicelat.turn.effects import Effect
 from voicelat.turn.events import Event
 from voicelat.turn.trace import TraceHeader, TraceStep, encode_line
 
-__all__ = ["CallTape", "TapeDeck"]
+__all__ = ["CallTape", "TapeDeck", "tape_name"]
 
 _LOG = logging.getLogger("voicelat.recording")
 
@@ -121,6 +121,14 @@ class TapeDeck:
         self._open.discard(tape)
 
 
+def tape_name(info: CallInfo) -> str:
+    """What a call's files are named, without their suffix. A second call of the same name and
+    second has ``-2`` behind it."""
+    stamp = re.sub(r"\D", "", info.started_utc or "")[:14]
+    call_id = re.sub(r"[^\w.-]", "_", info.call_id, flags=re.ASCII)[:100]
+    return f"{stamp}-{call_id}"
+
+
 class CallTape:
     """One call's ``NAME.wav`` and ``NAME.trace.jsonl``; see `voicelat.engine.call.Tape`.
 
@@ -189,10 +197,9 @@ class CallTape:
 
     def _new_file(self) -> tuple[Path, BinaryIO]:
         """A name that no other call has: callers choose their ids themselves."""
-        stamp = re.sub(r"\D", "", self._info.started_utc or "")[:14]
-        call_id = re.sub(r"[^\w.-]", "_", self._info.call_id, flags=re.ASCII)[:100]
+        first = tape_name(self._info)
         for number in itertools.count(1):
-            name = f"{stamp}-{call_id}" if number == 1 else f"{stamp}-{call_id}-{number}"
+            name = first if number == 1 else f"{first}-{number}"
             base = self._deck.directory / name
             with contextlib.suppress(FileExistsError):
                 return base, base.with_name(f"{name}.trace.jsonl").open("xb")

@@ -108,7 +108,7 @@ def _evidence(turns: Turns, before: Turns | None, recordings: Path | None) -> Ev
     earlier = before.records if before is not None else ()
     if recordings is None:
         return Evidence(turns.records, earlier)
-    waves, broken = waves_in(recordings, {record.call_id for record in turns.records})
+    waves, broken = waves_in(recordings, turns.records)
     return Evidence(turns.records, earlier, waves, broken)
 
 

@@ -22,7 +22,8 @@ def test_plotly_knows_every_word_of_every_figure() -> None:
     calls = call_indices(records)
     sample = Sample.of((record.TOTAL_LATENCY_MS or 0, True, 0) for record in records)
     summary = summarise(records)
-    time, _ = figures.over_time(records)
+    time, _ = figures.over_time(records, summary.targets)
+    assert [line["y0"] for line in time["layout"]["shapes"]] == [2000, 3000]
     drawn = [
         figures.ecdf({"a": sample, "b": sample}, summary.targets),
         figures.legs(summary),

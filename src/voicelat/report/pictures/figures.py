@@ -19,7 +19,17 @@ from voicelat.metrics.targets import TargetResult
 from voicelat.report.page.drawing import layout
 from voicelat.report.page.frame import Json
 
-__all__ = ["LEG_COLOURS", "MOST_DOTS", "ROLLING", "ecdf", "events", "legs", "over_time", "reasons"]
+__all__ = [
+    "LEG_COLOURS",
+    "MOST_DOTS",
+    "ROLLING",
+    "ecdf",
+    "events",
+    "legs",
+    "look_of",
+    "over_time",
+    "reasons",
+]
 
 MOST_DOTS: Final = 3000
 """More turns than this are not all dots: a browser draws this many without a pause."""
@@ -75,11 +85,7 @@ def ecdf(named: dict[str, Sample], targets: Iterable[TargetResult]) -> Json:
             "hoverinfo": "skip",
         }
     )
-    limits = [
-        (float(one.name.rpartition("_p")[2]), one.limit_ms)
-        for one in targets
-        if one.name in ("total_p50", "total_p95")
-    ]
+    limits = [(int(name[1:]), ms) for name, ms in _total_targets(targets).items()]
     data.append(
         {
             "type": "scatter",
@@ -91,7 +97,7 @@ def ecdf(named: dict[str, Sample], targets: Iterable[TargetResult]) -> Json:
             "hovertemplate": "at least %{y} % within %{x:,.0f} ms<extra>target</extra>",
         }
     )
-    look = _look("time from the end of the question to the answer (ms)", "turns answered (%)")
+    look = look_of("time from the end of the question to the answer (ms)", "turns answered (%)")
     look["yaxis"] |= {"range": [0, 103], "tickvals": [0, 25, 50, 75, 90, 95, 100]}
     look["xaxis"] |= {"range": [0, 1.15 * _worth_seeing(named.values(), [ms for _, ms in limits])]}
     return {"data": data, "layout": look}
@@ -136,14 +142,19 @@ def legs(summary: Summary) -> Json:
         }
         for name, key, opacity, line in (("P50", "p50", 0.45, 0), ("P95", "p95", 1, 1))
     ]
-    look = _look("", "ms")
+    look = look_of("", "ms")
     look |= {"barmode": "group", "bargap": 0.25}
     look["margin"] |= {"b": 32}
     return {"data": data, "layout": look}
 
 
-def over_time(records: Sequence[TurnRecord], view: View = "speech-end") -> tuple[Json, str | None]:
-    """Every total as a dot, with the rolling P50 and P95; beside it, in words, what is not drawn.
+def over_time(
+    records: Sequence[TurnRecord],
+    targets: Iterable[TargetResult] = (),
+    view: View = "speech-end",
+) -> tuple[Json, str | None]:
+    """Every total as a dot, with the rolling P50 and P95 and their targets; beside it, in words,
+    what is not drawn.
 
     By the wall clock where every turn knows it, else by the order in the files.
     """
@@ -188,14 +199,38 @@ def over_time(records: Sequence[TurnRecord], view: View = "speech-end") -> tuple
             if len(totals) >= ROLLING
         ),
     ]
-    look = _look("time (UTC)" if by_clock else "turn, in the order of the files", "total (ms)")
+    look = look_of("time (UTC)" if by_clock else "turn, in the order of the files", "total (ms)")
     look["yaxis"] |= {"rangemode": "tozero"}
     if not by_clock:
         look["xaxis"] |= {"tickformat": ",d"}
+    look["shapes"], look["annotations"] = _limits(targets)
     note = None
     if step > 1:
         note = f"Every {step}th of {len(known):,} turns is a dot; the lines are of all."
     return {"data": data, "layout": look}, note
+
+
+def _limits(targets: Iterable[TargetResult]) -> tuple[list[Json], list[Json]]:
+    """A line across the picture for each target of the total, and its name."""
+    lines, names = [], []
+    for name, limit_ms in _total_targets(targets).items():
+        colour = "var(--accent)" if name == "P50" else "var(--bad)"
+        line = {"color": colour, "width": 1, "dash": "dot"}
+        across = {"xref": "paper", "x0": 0, "x1": 1, "y0": limit_ms, "y1": limit_ms}
+        lines.append({"type": "line", "line": line, **across})
+        place = {"xref": "paper", "x": 1, "xanchor": "right", "y": limit_ms, "yanchor": "bottom"}
+        font = {"color": colour, "size": 12}
+        names.append({"text": f"{name} target", "showarrow": False, "font": font, **place})
+    return lines, names
+
+
+def _total_targets(targets: Iterable[TargetResult]) -> dict[str, float]:
+    """``P50`` and ``P95`` -> the limit in ms, those that were set."""
+    return {
+        one.name.removeprefix("total_").upper(): one.limit_ms
+        for one in targets
+        if one.name in ("total_p50", "total_p95")
+    }
 
 
 def _wall(record: TurnRecord) -> float | None:
@@ -258,7 +293,7 @@ def reasons(records: Sequence[TurnRecord], view: View = "speech-end") -> Json:
         "marker": {"symbol": "line-ew", "size": 22, "line": {"width": 3, "color": "var(--bad)"}},
         "hoverinfo": "skip",
     }
-    look = _look("", "total (ms)")
+    look = look_of("", "total (ms)")
     look["yaxis"] |= {"rangemode": "tozero"}
     look["margin"] |= {"b": 32}
     return {"data": [*boxes, marks], "layout": look}
@@ -295,7 +330,7 @@ def events(records: Sequence[TurnRecord], calls: Sequence[int]) -> Json:
                 "hovertemplate": f"%{{y}} turns {name}<extra>call %{{x}}</extra>",
             }
         )
-    look = _look("call, in the order of the files", "turns")
+    look = look_of("call, in the order of the files", "turns")
     look |= {"barmode": "stack", "bargap": 0.15}
     look["legend"] |= {"traceorder": "normal"}
     if max((sum(one) for one in zip(*(trace["y"] for trace in data), strict=True)), default=0) < 10:
@@ -309,7 +344,8 @@ def _stretch_name(n: int, size: int, last: int) -> str:
     return str(first) if first == end else f"{first}\u2013{end}"
 
 
-def _look(x: str, y: str) -> Json:
+def look_of(x: str = "", y: str = "") -> Json:
+    """The layout that all have in common, with these titles of the axes."""
     look = layout()
     look["xaxis"] = look["xaxis"] | {"title": look["xaxis"]["title"] | {"text": x}}
     look["yaxis"] = look["yaxis"] | {"title": look["yaxis"]["title"] | {"text": y}}

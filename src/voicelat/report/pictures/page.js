@@ -1,15 +1,12 @@
 "use strict";
 (() => {
-  const { figures, legs, stamps, calls, turns, settings } = page.drawn;
+  const { figures, look: base, legs, stamps, calls, turns, settings } = page.drawn;
   const PER_PAGE = 30;
   const byId = (id) => document.getElementById(id);
   const at = (turn, name) => turn.at[stamps.indexOf(name)];
   const ms = (value) => (value === null ? "\u2013" : `${value.toLocaleString("en")} ms`);
   const named = (turn) => `${page.plain(calls[turn.c].id)} #${turn.n}`;
-  const look = (x) => ({
-    ...(figures.ecdf ?? figures.legs ?? figures.events ?? { layout: {} }).layout,
-    ...x,
-  });
+  const narrow = () => document.documentElement.clientWidth < 640;
 
   // A hover is a column of some 70 letters; words are never cut.
   function wrapped(text) {
@@ -77,13 +74,12 @@
     });
     const place = byId("waterfall");
     place.style.height = `${90 + 24 * Math.max(seen.length, 3)}px`;
-    const base = look({});
     const longest = Math.max(100, ...seen.map(end));
     page.draw("waterfall", { data, layout: {
       ...base,
       barmode: "stack", bargap: 0.25, legend: { ...base.legend, traceorder: "normal" },
-      margin: { l: 150, r: 20, t: 40, b: 44 },
-      xaxis: { ...base.xaxis, tickvals: null, rangemode: "tozero", range: [0, longest * 1.28],
+      margin: { l: narrow() ? 92 : 150, r: 20, t: narrow() ? 110 : 40, b: 44 },
+      xaxis: { ...base.xaxis, tickvals: null, rangemode: "tozero", range: [0, longest * (narrow() ? 1.7 : 1.28)],
                title: { ...base.xaxis.title, text: "ms from the end of the question" } },
       yaxis: { ...base.yaxis, range: [Math.max(seen.length, 3) - 0.4, -0.6], title: { text: "" },
                tickvals: y, showgrid: false, zeroline: false,
@@ -106,28 +102,31 @@
   }
 
   // -- one call -----------------------------------------------------------------------------
+  const LANES = ["agent", "gate", "voice", "model", "recogniser", "caller"]; // from below
   const MARKS = {
-    turn_end: ["caller", "diamond", "var(--endpointing)"],
-    first_partial: ["caller", "triangle-up", "var(--soft)"],
-    stt_final: ["caller", "square", "var(--accent)"],
-    reply_start: ["agent", "circle-open", "var(--llm)"],
-    llm_first_token: ["agent", "circle", "var(--llm)"],
-    tts_ready: ["agent", "triangle-right", "var(--agent-lane)"],
-    gate_open: ["agent", "star", "var(--gate)"],
+    first_partial: ["recogniser", "circle-open", "var(--endpointing)"],
+    last_partial: ["recogniser", "circle", "var(--endpointing)"],
+    turn_end: ["recogniser", "diamond", "var(--ink)"],
+    stt_final: ["recogniser", "square", "var(--accent)"],
+    reply_start: ["model", "circle-open", "var(--llm)"],
+    llm_first_token: ["model", "circle", "var(--llm)"],
+    tts_request: ["voice", "triangle-right-open", "var(--tts)"],
+    tts_ready: ["voice", "triangle-right", "var(--tts)"],
+    gate_open: ["gate", "star", "var(--gate)"],
+    first_audio_sent: ["agent", "triangle-up", "var(--ink)"],
     first_audio_heard: ["agent", "cross", "var(--ink)"],
     barge_in: ["agent", "x", "var(--bad)"],
   };
-  const LANES = { caller: 1, agent: 0 };
   const SPOKEN = { caller: ["speech_start", "speech_end"], agent: ["first_audio_sent", "reply_end"] };
 
   function lane(own, who) {
     const [start, end] = SPOKEN[who];
     const known = own.filter((turn) => at(turn, start) !== null && at(turn, end) !== null);
     return {
-      type: "bar", orientation: "h", name: who, width: 0.5,
+      type: "bar", orientation: "h", name: who, width: 0.8,
       base: known.map((turn) => at(turn, start) / 1000),
       x: known.map((turn) => (at(turn, end) - at(turn, start)) / 1000),
-      y: known.map(() => LANES[who]),
+      y: known.map(() => LANES.indexOf(who)),
       marker: { color: `var(--${who}-lane)`, opacity: 0.55 },
       hovertext: known.map((turn) =>
         `<b>${who}, turn ${turn.n}</b><br>${wrapped(who === "caller" ? turn.text : turn.reply)}`),
@@ -138,11 +137,11 @@
   function loudness(wave, who) {
     const x = [];
     const y = [];
+    const middle = LANES.indexOf(who);
     wave[who].forEach((peak, index) => {
       const from = (index * wave.step) / 1000;
       x.push(from, from, from + wave.step / 1000, from + wave.step / 1000, null);
-      y.push(LANES[who] - peak * 0.4, LANES[who] + peak * 0.4, LANES[who] + peak * 0.4,
-             LANES[who] - peak * 0.4, null);
+      y.push(middle - peak * 0.4, middle + peak * 0.4, middle + peak * 0.4, middle - peak * 0.4, null);
     });
     return {
       type: "scatter", mode: "lines", x, y, fill: "toself", line: { width: 0 },
@@ -162,20 +161,19 @@
       data.push({
         type: "scatter", mode: "markers", name: name.replaceAll("_", " "),
         x: known.map((turn) => at(turn, name) / 1000),
-        y: known.map(() => LANES[who] + (who === "caller" ? 0.33 : -0.33)),
-        marker: { symbol, color, size: 9 },
+        y: known.map(() => LANES.indexOf(who)),
+        marker: { symbol, color, size: 9, line: { color, width: 1.5 } },
         hovertext: known.map((turn) => `turn ${turn.n}: ${name} at ${ms(at(turn, name))}`),
         hoverinfo: "text",
       });
     }
-    const base = look({});
     page.draw("timeline", { data, layout: {
       ...base, barmode: "overlay", uirevision: call,
-      margin: { l: 62, r: 18, t: 66, b: 46 },
+      margin: { l: 78, r: 18, t: narrow() ? 10 : 66, b: 46 },
       xaxis: { ...base.xaxis, rangemode: "normal", title: { ...base.xaxis.title, text: "seconds since the call began" } },
-      yaxis: { ...base.yaxis, range: [-0.6, 1.6], tickvals: [1, 0], ticktext: ["caller", "agent"],
-               title: { text: "" }, fixedrange: true, zeroline: false, showgrid: false },
-      legend: { ...base.legend, y: 1.02 },
+      yaxis: { ...base.yaxis, range: [-0.6, 5.6], tickvals: LANES.map((_, lane) => lane), ticktext: LANES,
+               title: { text: "" }, fixedrange: true, zeroline: false },
+      showlegend: !narrow(),
     } });
   }
 

@@ -63,7 +63,7 @@ def page(result: ReportResult, evidence: Evidence) -> str:
     """The whole page. Raises MissingExtra where plotly is not installed."""
     drawing = drawing_code("the page of a report")
     records, summary = evidence.records, result.summary
-    over_time, thinned = figures.over_time(records, summary.view)
+    over_time, thinned = figures.over_time(records, summary.targets, summary.view)
     drawn: Json = {
         "ecdf": figures.ecdf(_samples(evidence, summary), summary.targets),
         "legs": figures.legs(summary),
@@ -93,6 +93,7 @@ def page(result: ReportResult, evidence: Evidence) -> str:
         body,
         figures={
             "figures": {name: drawn[name] for name in shown},
+            "look": figures.look_of(),
             **turns_drawn(records, evidence.waves),
         },
         scripts=(drawing, asset(__package__, "page.js")),
@@ -284,7 +285,7 @@ def _legs_of(records: Sequence[TurnRecord]) -> list[str]:
 
 def _together(shown: Sequence[str], thinned: str | None) -> str:
     parts = {
-        "time": ("Over time", "The total of every turn, and how P50 and P95 went."),
+        "time": ("Over time", "The total of every turn, with P50 and P95 of the last forty."),
         "reasons": (
             "By what ended the turn",
             "silence: the final was there. debounce: a stable partial. timeout: the wait ran out.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,9 @@ import numpy as np
 
 from voicelat.audio.mulaw import BYTES_PER_MS, Pcm
 from voicelat.audio.wav import read
+from voicelat.engine.recording import tape_name
 from voicelat.errors import InvalidFile, UsageError
+from voicelat.metrics.record import CallInfo
 from voicelat.report.page.frame import Json
 
 __all__ = ["Wave", "waves_in"]
@@ -34,20 +35,23 @@ class Wave:
         return {"step": _STEP_MS, "caller": self.caller, "agent": self.agent}
 
 
-def waves_in(folder: Path, call_ids: Iterable[str]) -> tuple[dict[str, Wave], list[str]]:
-    """The recordings of these calls, and what was wrong with those that could not be read.
+def waves_in(folder: Path, calls: Iterable[CallInfo]) -> tuple[dict[str, Wave], list[str]]:
+    """The recordings of these calls by call id, and what was wrong with those that could not be
+    read.
 
-    A file belongs to a call when its name ends with the call's id, as ``serve --record`` names
-    them. Raises UsageError where there is no such folder.
+    A file is named as ``serve --record`` names it, or by the call's id alone. Raises UsageError
+    where there is no such folder.
     """
     if not folder.is_dir():
         raise UsageError(f"--recordings {folder}: is no folder")
-    wanted = {re.sub(r"[^\w.-]", "_", one, flags=re.ASCII)[:100]: one for one in call_ids}
+    wanted: dict[str, str] = {}
+    for call in calls:
+        name = tape_name(call)
+        wanted |= {name: call.call_id, name.partition("-")[2]: call.call_id}
     found: dict[str, Wave] = {}
     broken = []
     for path in sorted(folder.glob("*.wav")):
-        stem = path.stem
-        call_id = wanted.get(stem) or wanted.get(stem.partition("-")[2])
+        call_id = wanted.get(path.stem)
         if call_id is None:
             continue
         try:
