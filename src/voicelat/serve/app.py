@@ -27,7 +27,7 @@ from voicelat.engine.transport import Transport
 from voicelat.engine.turn_loop import CallSummary, TurnLoop
 from voicelat.errors import ConnectError, UsageError
 from voicelat.metrics.merge import Ratio, merge
-from voicelat.metrics.prometheus import CONTENT_TYPE, PrometheusExporter
+from voicelat.metrics.exporters.prometheus import CONTENT_TYPE, PrometheusExporter
 from voicelat.metrics.record import TurnRecord
 from voicelat.metrics.recorder import MetricRecorder
 from voicelat.serve.config import ServeConfig

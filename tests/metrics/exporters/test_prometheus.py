@@ -6,7 +6,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from voicelat.metrics.prometheus import BUCKETS_MS, PrometheusExporter
+from voicelat.metrics.exporters.prometheus import BUCKETS_MS, PrometheusExporter
 from voicelat.metrics.record import TurnRecord
 from voicelat.metrics.recorder import RecordCounts
 from voicelat.metrics.targets import DEFAULT_TARGETS
