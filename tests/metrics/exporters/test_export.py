@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -111,3 +112,30 @@ def test_the_result_is_json_as_documented() -> None:
     page = (Path(__file__).parents[3] / "docs" / "json.md").read_text(encoding="utf-8")
     section = page.partition("## `export`")[2].partition("\n## ")[0]
     assert [field.name for field in fields if f"| `{field.name}` |" not in section] == []
+
+
+@pytest.mark.parametrize(
+    ("package", "option", "value", "extra"),
+    [
+        ("pandas", "--csv", "t.csv", "tables"),
+        ("pyarrow.parquet", "--parquet", "t.parquet", "tables"),
+        ("sqlalchemy", "--sql", "sqlite:///t.db", "sql"),
+        ("psycopg", "--sql", "postgresql://me@127.0.0.1:1/x", "sql"),
+        ("requests", "--otlp", "http://127.0.0.1:1", "otel"),
+    ],
+)
+def test_a_package_that_is_missing_is_named_by_its_extra(
+    turns: Path,
+    package: str,
+    option: str,
+    value: str,
+    extra: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, package, None)
+    code, _, err = run(turns, option, value)
+    assert code == 2
+    assert f"pip install 'voicelat[{extra}]'" in err
+    assert list(tmp_path.iterdir()) == [turns]

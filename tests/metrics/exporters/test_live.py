@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from tests.metrics.exporters.records import turn
@@ -12,6 +13,7 @@ from tests.metrics.exporters.records import turn
 from voicelat.errors import ConnectError
 from voicelat.metrics.exporters.live import LiveSink
 from voicelat.metrics.record import TurnRecord
+from voicelat.metrics.recorder import MetricRecorder
 
 PATIENCE_S = 20
 
@@ -111,6 +113,23 @@ def test_at_the_end_a_dead_database_is_tried_once_and_the_rest_is_told() -> None
     assert sink.close(PATIENCE_S)
     assert sink.counts().waiting == 1
     assert database.closed
+
+
+def test_a_recorder_is_not_held_up_by_a_sink_that_hangs(tmp_path: Path) -> None:
+    database = Database()
+    database.open.clear()
+    sink = sink_of(database)
+    with MetricRecorder(tmp_path / "turns.jsonl", flush_interval_s=0.001) as recorder:
+        recorder.subscribe(sink.record)
+        recorder.record(turn(1))
+        assert database.tried.acquire(timeout=PATIENCE_S)  # and there it hangs
+        for number in range(20, 40):
+            recorder.record(turn(number))
+        assert recorder.close(PATIENCE_S)
+    assert recorder.counts().written == 21
+    database.open.set()
+    assert sink.close(PATIENCE_S)
+    assert len(database.there) == 21
 
 
 def test_turns_after_the_end_are_counted() -> None:

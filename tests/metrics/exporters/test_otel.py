@@ -5,16 +5,21 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from tests.metrics.exporters.collector import Collector, collecting, plain
 from tests.metrics.exporters.records import FULL, any_records, turn
+from tests.serve.running import INSTANT, QUESTION, spawned, until
 
+from voicelat.caller import Say, WaitForReply
 from voicelat.errors import ConnectError, UsageError
+from voicelat.loadtest.line import place_call
 from voicelat.metrics.exporters.live import LiveSink
 from voicelat.metrics.exporters.otel import CAPTURE_CONTENT, OtlpWriter
 from voicelat.metrics.record import Stamps, TurnRecord
+from voicelat.metrics.turnsfile import read_turns
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="pip install 'voicelat[otel]'")
 trace_pb2 = pytest.importorskip("opentelemetry.proto.trace.v1.trace_pb2")
@@ -153,6 +158,23 @@ def test_a_collector_that_is_not_there_is_named_in_one_line(
 def test_an_address_that_is_none_says_what_one_looks_like() -> None:
     with pytest.raises(UsageError, match="like http://localhost:4318"):
         OtlpWriter("localhost:4317")
+
+
+async def test_a_server_sends_its_turns_to_where_the_environment_says(
+    collector: Collector, tmp_path: Path
+) -> None:
+    env = {"OTEL_TURNS": "1", "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
+    async with spawned(tmp_path, *INSTANT, env=env) as server:
+        await place_call(server.media, [Say(QUESTION), WaitForReply(quiet_ms=100)])
+
+        async def told() -> bool:
+            return (await server.metrics())["voicelat_otel_records_total{written}"] == 1
+
+        await until(told)
+    (record,) = read_turns([tmp_path / "turns.jsonl"]).records
+    root = next(span for span in collector.spans if span.name == "turn")
+    assert plain(root.attributes)["gen_ai.conversation.id"] == record.call_id
+    assert plain(root.attributes)["voicelat.total_latency_ms"] == record.TOTAL_LATENCY_MS
 
 
 def test_turns_wait_for_a_collector_that_comes_back(collector: Collector) -> None:

@@ -11,6 +11,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Sequence
+from itertools import islice
 from typing import Final, Protocol
 
 from voicelat.errors import VoicelatError
@@ -72,7 +73,7 @@ class LiveSink:
 
     def record(self, record: TurnRecord) -> None:
         """Take a turn. Never waits for the other side, never raises; a turn that does not fit is
-        counted."""
+        counted. Suits `MetricRecorder.subscribe`."""
         with self._offered:
             if self._closing.is_set() or len(self._queue) >= self._queue_size:
                 self._dropped += 1
@@ -117,7 +118,7 @@ class LiveSink:
         if not full:
             self._closing.wait(self._flush_interval_s)
         with self._offered:
-            return [self._queue[index] for index in range(min(BATCH, len(self._queue)))]
+            return list(islice(self._queue, BATCH))
 
     def _write(self, batch: Sequence[TurnRecord]) -> bool:
         try:

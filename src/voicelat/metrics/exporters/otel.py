@@ -33,6 +33,9 @@ __all__ = ["CAPTURE_CONTENT", "OtlpWriter"]
 CAPTURE_CONTENT: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 """With ``true`` in this variable of the environment, spans have what was said on them."""
 
+_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+"""Where the SDK looks for the collector's address, in this order."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST_NS: Final = 2**63
 _NS_PER_MS: Final = 1_000_000
@@ -52,7 +55,8 @@ class OtlpWriter:
             from requests import Session
         except ImportError:
             raise MissingExtra("otel", "sending spans") from None
-        self._place = url or "the OTLP endpoint"
+        named = (os.environ.get(name) for name in _ENDPOINTS)
+        self._place = url or next(filter(None, named), "http://localhost:4318")
         # It would log every try. What went wrong is said by whoever uses this.
         logging.getLogger("opentelemetry.exporter.otlp").setLevel(logging.CRITICAL)
         session = Session()

@@ -139,11 +139,13 @@ class SqlWriter:
             if self._postgres:  # workers that start together would make the same table
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
             inspector = sa.inspect(connection)
+            made = False
             for table in (self._version, self._calls, self._turns):
                 if inspector.has_table(table.name):
                     there = {column["name"] for column in inspector.get_columns(table.name)}
                     self._add_columns(connection, table, there)
                     continue
+                made = True
                 connection.execute(CreateTable(table, if_not_exists=True))
                 for index in table.indexes:
                     connection.execute(CreateIndex(index, if_not_exists=True))
@@ -155,7 +157,7 @@ class SqlWriter:
                     f"{self._place}: its turns are of version {found}, this voicelat writes"
                     f" version {_VERSION}; give another database"
                 )
-            if self._postgres and "voicelat_percentiles" not in inspector.get_view_names():
+            if self._postgres and made:
                 connection.execute(sa.text(_PERCENTILES))
 
     def _add_columns(self, connection: sa.Connection, table: sa.Table, there: set[str]) -> None:
