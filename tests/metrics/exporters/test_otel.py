@@ -80,11 +80,15 @@ def test_a_turn_sent_again_has_the_same_ids(collector: Collector) -> None:
 
 def test_a_turn_without_an_answer_is_an_error(collector: Collector) -> None:
     silent = turn(1, outcome="censored", failure="the model did not answer")
-    sent(collector, silent, turn(2, outcome="censored"), turn(3))
-    status = [span.status for span in collector.spans if span.name == "turn"]
+    half = turn(3, failure="the voice broke off")
+    sent(collector, silent, turn(2, outcome="censored"), half, turn(4))
+    roots = [span for span in collector.spans if span.name == "turn"]
     error = trace_pb2.Status.STATUS_CODE_ERROR
-    assert [one.code == error for one in status] == [True, True, False]
-    assert [one.message for one in status] == ["the model did not answer", "never answered", ""]
+    assert [root.status.code == error for root in roots] == [True, True, True, False]
+    said = ["the model did not answer", "never answered", "the voice broke off", ""]
+    assert [root.status.message for root in roots] == said
+    kinds = [plain(root.attributes).get("error.type") for root in roots]
+    assert kinds == ["no_reply", "no_reply", "half_reply", None]
 
 
 def test_a_turn_that_cannot_be_placed_in_time_is_named(collector: Collector) -> None:

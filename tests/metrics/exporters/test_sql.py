@@ -118,6 +118,15 @@ def test_a_turn_that_does_not_fit_keeps_no_other_out(url: str) -> None:
     assert execute(url, "SELECT turn FROM voicelat_turns ORDER BY turn") == [(1,), (3,)]
 
 
+def test_a_turn_that_a_rule_of_theirs_forbids_keeps_no_other_out(postgres: Postgres) -> None:
+    execute(postgres.url, "DROP SCHEMA public CASCADE")
+    execute(postgres.url, "CREATE SCHEMA public")
+    written(postgres.url, [turn(1)])
+    execute(postgres.url, "ALTER TABLE voicelat_turns ADD CHECK (turn <> 13)")
+    (why,) = written(postgres.url, [turn(12), turn(13), turn(14)])
+    assert "violates check constraint" in why
+
+
 def test_columns_that_an_older_version_did_not_have_are_added(url: str) -> None:
     written(url, [turn(1)])
     execute(url, "ALTER TABLE voicelat_turns DROP COLUMN stall_ms")

@@ -183,8 +183,9 @@ class _Spans:
                 for event in events:
                     at_ns = base_ns + event.at_ms * _NS_PER_MS
                     span.add_event(event.name, event.attributes, at_ns)
-                if record.outcome == "censored" or record.failure is not None:
-                    span.set_attribute("error.type", record.outcome)
+                silent = record.outcome == "censored"
+                if silent or record.failure is not None:
+                    span.set_attribute("error.type", "no_reply" if silent else "half_reply")
                     span.set_status(StatusCode.ERROR, record.failure or "never answered")
             span.end(base_ns + part.end_ms * _NS_PER_MS)
 

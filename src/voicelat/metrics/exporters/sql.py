@@ -70,7 +70,7 @@ class SqlWriter:
         self._postgres = self._engine.dialect.name == "postgresql"
         self._version, self._calls, self._turns = _tables()
         self._place = self._engine.url.render_as_string(hide_password=True)
-        self._unfit = (exc.DataError, ValueError, OverflowError)
+        self._unfit = (exc.DataError, exc.IntegrityError, ValueError, OverflowError)
         self._forbidden = exc.ProgrammingError
         self._failed = exc.SQLAlchemyError
         self._prepared = False
