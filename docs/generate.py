@@ -25,6 +25,8 @@ from voicelat.lab.sweep import result
 from voicelat.loadtest import run as load_run
 from voicelat.loadtest import scenario
 from voicelat.metrics import compare, finding, record, summary, targets
+from voicelat.metrics.exporters.export import ExportResult
+from voicelat.metrics.exporters.tables import COLUMN_DOCS
 from voicelat.providers.simulated import PROFILES, Latency
 from voicelat.settings import SETTINGS
 from voicelat.turn.states import AGENT_MOVES, CALLER_MOVES, Agent, Caller
@@ -160,6 +162,14 @@ def knobs_part(cls: type[Struct]) -> str:
     return "\n".join(rows)
 
 
+def columns_part() -> str:
+    """The columns of a table of turns."""
+    rows = [_row("column", "type", "what it is"), "|---|---|---|"]
+    for name, kind, note in COLUMN_DOCS:
+        rows.append(_row(f"`{name}`", kind, note or "as in the [record](records.md)"))
+    return "\n".join(rows)
+
+
 def code_part(path: Path) -> str:
     """A file of code, whole."""
     return f"```python\n{path.read_text(encoding='utf-8').strip()}\n```"
@@ -176,6 +186,7 @@ PARTS: dict[Path, dict[str, Callable[[], str]]] = {
         "stamps": lambda: fields_part(record.Stamps),
         "stall": lambda: fields_part(record.Stall),
     },
+    HERE / "export.md": {"columns": columns_part},
     HERE / "scenario.md": {
         "talk": lambda: knobs_part(scenario.Talk),
         "line": lambda: knobs_part(scenario.Line),
@@ -200,6 +211,7 @@ PARTS: dict[Path, dict[str, Callable[[], str]]] = {
         "in sequence": lambda: fields_part(result.InSequence),
         "verbatim": lambda: fields_part(replay.VerbatimResult),
         "different": lambda: fields_part(replay.Different),
+        "export": lambda: fields_part(ExportResult),
     },
     ROOT / "README.md": {"example": lambda: code_part(ROOT / "examples" / "fifteen_lines.py")},
 }

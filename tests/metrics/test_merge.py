@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
+from voicelat.metrics.exporters.prometheus import PrometheusExporter
 from voicelat.metrics.merge import Ratio, merge
-from voicelat.metrics.prometheus import PrometheusExporter
 from voicelat.metrics.record import Outcome, Stamps, TurnRecord
 
 RATES = {"x_hit_rate": Ratio('x_lookups_total{result="hit"}', 'x_lookups_total{result="miss"}')}

@@ -22,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from voicelat.audio.mulaw import BYTES_PER_MS, encode
 from voicelat.engine.config import EngineConfig
 from voicelat.engine.stack import Stack
+from voicelat.metrics.exporters.live import LiveSink
 from voicelat.providers.registry import ProviderOptions
 from voicelat.providers.registry import language_model as llm
 from voicelat.providers.registry import speech_to_text as stt
@@ -146,11 +147,13 @@ async def serving(
     *,
     stack: Stack | None = None,
     engine: EngineConfig = QUIET,
+    sinks: Sequence[LiveSink] = (),
     ping_s: float = 20.0,
 ) -> AsyncIterator[Inside]:
     """Serve on a free loopback port. ``ping_s``: between pings, and to wait for their pongs."""
     config = config or ServeConfig()
-    server = TwilioServer(stack or instant_stack(), config, turn=NO_GATE, engine=engine)
+    stack = stack or instant_stack()
+    server = TwilioServer(stack, config, turn=NO_GATE, engine=engine, sinks=sinks)
     uvicorns = uvicorn_config(server)
     uvicorns.ws_ping_interval = uvicorns.ws_ping_timeout = ping_s
     runner = _Uvicorn(uvicorns)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from xml.etree import ElementTree as ET
 
@@ -14,10 +15,12 @@ from tests.serve.running import QUESTION, Running, instant_stack, serving, until
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
 from voicelat import __version__
-from voicelat.caller import Say, Script, Silence
+from voicelat.caller import Say, Script, Silence, WaitForReply
 from voicelat.engine.stack import Stack
 from voicelat.errors import ConnectError, ProviderError, UsageError
 from voicelat.loadtest.line import place_call
+from voicelat.metrics.exporters.live import LiveSink
+from voicelat.metrics.record import TurnRecord
 from voicelat.providers.simulated import SimulatedLlm, profile
 from voicelat.serve.app import TwilioServer
 from voicelat.serve.config import ServeConfig
@@ -272,3 +275,44 @@ async def test_a_call_without_the_lifespan_is_served_and_complained_of(
     async with server.lifespan():
         await server.take_call(Silent())
     assert "lifespan" not in caplog.text
+
+
+async def test_a_database_that_hangs_costs_no_call_its_answer_and_what_it_loses_shows() -> None:
+    hangs = threading.Event()
+
+    class Hanging:
+        def write(self, _records: Sequence[TurnRecord]) -> list[str]:
+            hangs.wait()
+            return []
+
+        def close(self) -> None:
+            pass
+
+    sink = LiveSink("sql", Hanging(), queue_size=1, flush_interval_s=0.0)
+    script: Script = [Say(QUESTION), WaitForReply(quiet_ms=100)] * 3
+    async with serving(sinks=[sink]) as server:
+        result = await place_call(server.media, script)
+        await until(server.idle)
+        metrics = await server.metrics()
+        hangs.set()
+    assert [heard.v2v_ms is not None for heard in result.heard] == [True] * 3
+    assert metrics["voicelat_sql_waiting"] == 1
+    assert metrics["voicelat_sql_records_total{dropped}"] == 2
+    assert sink.counts().written == 1
+
+
+async def test_a_server_brings_its_last_turns_over_before_it_ends() -> None:
+    written: list[TurnRecord] = []
+
+    class Database:
+        def write(self, records: Sequence[TurnRecord]) -> list[str]:
+            written.extend(records)
+            return []
+
+        def close(self) -> None:
+            pass
+
+    async with serving(sinks=[LiveSink("sql", Database(), flush_interval_s=3600)]) as server:
+        await place_call(server.media, [Say(QUESTION), WaitForReply(quiet_ms=100)])
+        assert written == []
+    assert [record.turn for record in written] == [1]

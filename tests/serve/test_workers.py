@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import psutil
+import pytest
 from tests.serve.running import INSTANT, QUESTION, ServerProcess, scraped, spawned, start, until
 
 from voicelat.caller import CallResult, Say, Script, Silence, WaitForReply
@@ -53,6 +55,22 @@ def gone(pid: int) -> bool:
     with suppress(psutil.NoSuchProcess):
         return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     return True
+
+
+async def test_workers_bring_their_turns_to_one_database(tmp_path: Path) -> None:
+    pytest.importorskip("sqlalchemy", reason="pip install 'voicelat[sql]'")
+    sql = ("--set", f"TURNS_SQL_URL=sqlite:///{tmp_path}/turns.db")
+    async with two_workers(tmp_path, *sql) as server:
+        calls = await on_calls(server, 4, [*ASK, *ASK])
+        await asyncio.gather(*calls)
+
+        async def all_there() -> bool:
+            return (await server.metrics())["voicelat_sql_records_total{written}"] == 8
+
+        await until(all_there)
+    with sqlite3.connect(tmp_path / "turns.db") as database:
+        found = database.execute("SELECT call_id, turn FROM voicelat_turns").fetchall()
+    assert len(set(found)) == len(found) == 8
 
 
 async def test_calls_are_shared_out_evenly_and_everything_adds_up(tmp_path: Path) -> None:

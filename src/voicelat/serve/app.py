@@ -7,8 +7,10 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import get_args
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
@@ -26,9 +28,10 @@ from voicelat.engine.stack import Stack
 from voicelat.engine.transport import Transport
 from voicelat.engine.turn_loop import CallSummary, TurnLoop
 from voicelat.errors import ConnectError, UsageError
+from voicelat.metrics.exporters.live import LiveSink
+from voicelat.metrics.exporters.prometheus import CONTENT_TYPE, PrometheusExporter
 from voicelat.metrics.merge import Ratio, merge
-from voicelat.metrics.prometheus import CONTENT_TYPE, PrometheusExporter
-from voicelat.metrics.record import TurnRecord
+from voicelat.metrics.record import StallKind, TurnRecord
 from voicelat.metrics.recorder import MetricRecorder
 from voicelat.serve.config import ServeConfig
 from voicelat.serve.connections import CUT_OFF
@@ -62,7 +65,8 @@ class TwilioServer:
     as the endpoint `media` of a route of yours, beside a webhook of yours that puts
     `stream_token` into its TwiML.
 
-    ``on_turn`` is called on the event loop with each closed turn; it must not block.
+    ``on_turn`` is called on the event loop with each closed turn; it must not block. ``sinks`` are
+    given each turn, and closed with the server.
     ``lost_logs``: how many log lines were dropped so far, None: nobody counts. ``crew``: the other
     workers on the same port; None: this process is alone.
     """
@@ -79,6 +83,7 @@ class TwilioServer:
         settings: dict[str, str | int | float | bool] | None = None,
         prewarm: bool = True,
         on_turn: Callable[[TurnRecord], None] | None = None,
+        sinks: Sequence[LiveSink] = (),
         lost_logs: Callable[[], int] | None = None,
         crew: Crew | None = None,
     ) -> None:
@@ -94,6 +99,7 @@ class TwilioServer:
         life_s = config.token_life_s
         self._tokens = StreamTokens(life_s) if crew is None else crew.tokens(life_s)
         self._tell = on_turn or (lambda _record: None)
+        self._sinks = tuple(sinks)
         self._recorder = MetricRecorder(config.turns_file) if config.turns_file else None
         self._deck = TapeDeck(config.record_dir) if config.record_dir else None
         self._exporter = PrometheusExporter(self._recorder.counts if self._recorder else None)
@@ -186,7 +192,7 @@ class TwilioServer:
             "voicelat_loop_stalls",
             "Times the event loop stood still for 50 ms or more",
             "kind",
-            lambda: {str(kind): count for kind, count in self.watch.stalls.items()},
+            lambda: {kind: self.watch.stalls[kind] for kind in get_args(StallKind)},
         )
         show.watch_counts(
             "voicelat_log_lines",
@@ -194,6 +200,13 @@ class TwilioServer:
             "fate",
             lambda: {"dropped": self.watch.lost_logs()},
         )
+        for sink in self._sinks:
+            show.watch_records(sink.name, sink.counts)
+            show.watch_gauge(
+                f"voicelat_{sink.name}_waiting",
+                "Turn records that are not there yet",
+                partial(_waiting, sink),
+            )
         if self._deck is not None:
             lost = self._deck.lost
             show.watch_counts(
@@ -229,11 +242,9 @@ class TwilioServer:
             yield
         finally:
             self.watch.stop()
-            if self._recorder is not None:
-                self._recorder.close()
-                counts = self._recorder.counts()
-                if counts.dropped or counts.failed or counts.waiting:
-                    _LOG.error("turns were lost (%s): %s", self._recorder.last_error, counts)
+            for sink in (self._recorder, *self._sinks):
+                if sink is not None:
+                    _close(sink)
             if self._deck is not None:
                 self._deck.close()
             await self._stack.aclose()
@@ -242,6 +253,8 @@ class TwilioServer:
         self._exporter.observe(record)
         if self._recorder is not None:
             self._recorder.record(record)
+        for sink in self._sinks:
+            sink.record(record)
         self._tell(record)
 
     # -- Twilio -------------------------------------------------------------------------------
@@ -431,6 +444,18 @@ _RATIOS = {
     ),
 }
 _STREAM_EVENTS = frozenset({"stream-started", "stream-stopped", "stream-error"})
+
+
+def _waiting(sink: LiveSink) -> int:
+    return sink.counts().waiting
+
+
+def _close(sink: MetricRecorder | LiveSink) -> None:
+    """Write what is queued, and say what could not be."""
+    sink.close()
+    counts = sink.counts()
+    if counts.dropped or counts.failed or counts.waiting:
+        _LOG.error("turns were lost (%s): %s", sink.last_error, counts)
 
 
 def _lists(form: FormData) -> dict[str, str | list[str]]:

@@ -28,6 +28,13 @@ RedisUrl = Annotated[
     _shape("a URL with redis://, rediss:// or unix://", r"^(rediss?|unix)://\S+$", secret=True),
 ]
 """A secret: its password stands in it."""
+SqlUrl = Annotated[
+    str,
+    _shape(
+        "a URL with sqlite:/// or postgresql://", r"^(sqlite|postgres(ql)?)://\S+$", secret=True
+    ),
+]
+"""A secret, too."""
 Language = Annotated[
     str, _shape("a BCP-47 tag such as en-US or he-IL", r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$")
 ]
@@ -228,6 +235,12 @@ class Values(Struct, frozen=True, kw_only=True):
     turns_file: Annotated[Path | None, _is("One JSON line per turn goes here. None: nowhere.")] = (
         "turns.jsonl"
     )
+    turns_sql_url: Annotated[
+        SqlUrl | None, _is("Turns go to this database, too, beside the calls. None: to none.")
+    ] = None
+    otel_turns: Annotated[
+        bool, _is("Turns are sent as OpenTelemetry spans, to where OTEL_EXPORTER_OTLP_* says.")
+    ] = False
     cache_dir: Annotated[Path, _is("What recordings were heard to say is kept here.")] = (
         "~/.cache/voicelat"
     )

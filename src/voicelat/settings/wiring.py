@@ -19,6 +19,7 @@ from voicelat.engine.phrases import stock_phrases
 from voicelat.engine.prewarm import PrewarmConfig
 from voicelat.engine.stack import Stack
 from voicelat.engine.tts_cache import TtsCache
+from voicelat.metrics.exporters.live import LiveSink
 from voicelat.metrics.record import TurnRecord
 from voicelat.providers import registry
 from voicelat.providers.protocols import LanguageModel, TextToSpeech
@@ -150,9 +151,24 @@ def server(
         settings=settings.in_force(),
         prewarm=settings.tts_prewarm,
         on_turn=on_turn,
+        sinks=_sinks(settings),
         lost_logs=lost_logs,
         crew=crew,
     )
+
+
+def _sinks(settings: Settings) -> list[LiveSink]:
+    """Where turns go besides the file."""
+    sinks: list[LiveSink] = []
+    if settings.turns_sql_url:
+        from voicelat.metrics.exporters.sql import SqlWriter
+
+        sinks.append(LiveSink("sql", SqlWriter(settings.turns_sql_url)))
+    if settings.otel_turns:
+        from voicelat.metrics.exporters.otel import OtlpWriter
+
+        sinks.append(LiveSink("otel", OtlpWriter()))
+    return sinks
 
 
 @contextmanager

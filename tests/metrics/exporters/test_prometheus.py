@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
+from tests.metrics.exporters.records import any_records
 
-from voicelat.metrics.prometheus import BUCKETS_MS, PrometheusExporter
+from voicelat.metrics.exporters.prometheus import BUCKETS_MS, PrometheusExporter
 from voicelat.metrics.record import TurnRecord
 from voicelat.metrics.recorder import RecordCounts
 from voicelat.metrics.targets import DEFAULT_TARGETS
@@ -74,7 +78,52 @@ def test_every_default_target_is_the_edge_of_a_bucket() -> None:
 def test_two_exporters_do_not_share_anything() -> None:
     first, second = PrometheusExporter(), PrometheusExporter()
     first.observe(turn())
-    assert value(second, "voicelat_turns_total", eou_reason="none", outcome="answered") is None
+    assert value(second, "voicelat_turns_total", eou_reason="none", outcome="answered") == 0
+
+
+def test_every_series_of_turns_begins_at_zero_so_that_rates_see_the_first_one() -> None:
+    before = set(scraped(PrometheusExporter()))
+    exporter = PrometheusExporter()
+    for reason in ("silence", "debounce", "timeout"):
+        for outcome in ("answered", "barged_in"):
+            exporter.observe(turn(TOTAL_LATENCY_MS=900, EOU_REASON=reason, outcome=outcome))
+    exporter.observe(turn(outcome="censored", fallback_failure="no text"))
+    assert set(scraped(exporter)) == before
+
+
+@given(any_records)
+def test_no_turn_makes_more_series_than_there_are_reasons_and_outcomes(
+    records: list[TurnRecord],
+) -> None:
+    exporter = PrometheusExporter()
+    for record in records:
+        exporter.observe(record)
+    allowed = {"eou_reason": 4, "outcome": 4, "used": 3, "le": len(BUCKETS_MS) + 1}
+    values: dict[str, set[str]] = {}
+    for _, labels in scraped(exporter):
+        for label, one in labels:
+            values.setdefault(label, set()).add(one)
+    assert set(values) <= set(allowed)
+    assert all(len(values[label]) <= count for label, count in allowed.items())
+
+
+@given(st.lists(st.integers(0, 9_999), min_size=1, max_size=60), st.sampled_from([0.5, 0.95]))
+def test_a_percentile_from_the_buckets_is_right_to_within_its_bucket(
+    totals: list[int], share: float
+) -> None:
+    exporter = PrometheusExporter()
+    for total in totals:
+        exporter.observe(turn(TOTAL_LATENCY_MS=total, EOU_REASON="silence"))
+    labels = frozenset({("eou_reason", "silence"), ("outcome", "answered")})
+    rank, found = share * len(totals), scraped(exporter)
+    below, edge = 0, 0
+    for edge in BUCKETS_MS:
+        upto = labels | {("le", str(float(edge)))}
+        if found["voicelat_total_latency_ms_bucket", upto] >= rank:
+            break
+        below = edge
+    exact = sorted(totals)[math.ceil(rank) - 1]
+    assert below < exact <= edge or exact == below == 0
 
 
 def test_model_calls_and_those_nobody_heard_are_counted() -> None:

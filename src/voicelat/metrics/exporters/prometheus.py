@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
-from typing import Final
+from itertools import accumulate, product
+from typing import Final, get_args
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -22,7 +22,7 @@ from prometheus_client import (
 )
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 
-from voicelat.metrics.record import NUMBERS, TurnRecord
+from voicelat.metrics.record import NUMBERS, EouReason, Outcome, TurnRecord
 from voicelat.metrics.recorder import RecordCounts
 from voicelat.metrics.samples import is_implausible
 
@@ -87,13 +87,18 @@ class PrometheusExporter:
             buckets=BUCKETS_MS,
             registry=self._registry,
         )
+        self._begin_at_zero()
         if record_counts is not None:
-            self.watch_counts(
-                "voicelat_turn_records",
-                "Turn records by what became of them",
-                "fate",
-                lambda: _fates(record_counts()),
-            )
+            self.watch_records("turn", record_counts)
+
+    def _begin_at_zero(self) -> None:
+        """A series that begins with its first turn never shows that turn in a rate."""
+        for reason, outcome in product(("none", *get_args(EouReason)), get_args(Outcome)):
+            self._turns.labels(reason, outcome)
+            if outcome in ("answered", "barged_in") and reason != "none":
+                self._numbers["TOTAL_LATENCY_MS"].labels(reason, outcome)
+        for used in ("answer", "history", "nothing"):
+            self._fallbacks.labels(used)
 
     def watch_counts(
         self, name: str, help_text: str, label: str, read: Callable[[], Mapping[str, int]]
@@ -101,6 +106,15 @@ class PrometheusExporter:
         """Show counts that somebody else keeps, asked for at scrape time: one series a key, so
         the keys must be from a closed set."""
         self._registry.register(_Counts(name, help_text, label, read))
+
+    def watch_records(self, kind: str, counts: Callable[[], RecordCounts]) -> None:
+        """Show what became of turn records: ``voicelat_<kind>_records_total`` by fate."""
+        self.watch_counts(
+            f"voicelat_{kind}_records",
+            "Turn records by what became of them",
+            "fate",
+            lambda: _fates(counts()),
+        )
 
     def watch_histogram(
         self,
