@@ -143,12 +143,12 @@ def _tail(evidence: _Evidence) -> Finding | None:
         return None
     gain = f"{duration(cause.gain_ms)} (95 %: {duration_range(*cause.gain_ci95)})"
     what = f"{_NAMES[cause.leg]}: always at its median, the P95 of {duration(cause.p95_ms)}"
+    where = _where(cause.slow_by_call)
     if not cause.resolved:
-        says = f"the slow turns may be due to {what} would fall by {gain}"
+        says = f"the slow turns may be due to {what} would fall by {gain}{where}"
         more = f"; not resolvable with {cause.turns} turns"
-        return Finding(None, says + more, "measure more calls before changing anything", cause.slow)
-    says = f"the slow turns are due to {what} would fall by {gain}"
-    says += _where(cause.slow_by_call)
+        return Finding(None, says + more, "look at these turns, and measure more calls", cause.slow)
+    says = f"the slow turns are due to {what} would fall by {gain}{where}"
     if cause.rival is not None:
         says += f"; with {cause.turns} turns not told apart from {_NAMES[cause.rival]}"
     return Finding(cause.leg, says, _TRY[cause.leg], cause.slow)
