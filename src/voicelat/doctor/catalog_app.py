@@ -39,7 +39,7 @@ APP_CHECKS: Final[tuple[Check, ...]] = (
         "Move that work to a process of its own.",
     ),
     _check(
-        "cold-imports",
+        "imports-in-calls",
         "Modules that are imported while somebody is on the line",
         "The first caller of each worker waits for them, and so does everybody else on its loop.",
         "Import them when the worker starts: name them at the top of the module, and warm clients "
@@ -96,7 +96,7 @@ APP_CHECKS: Final[tuple[Check, ...]] = (
         "--no-access-log in uvicorn, no --access-logfile in gunicorn, or a QueueHandler.",
     ),
     _check(
-        "log-handler",
+        "slow-log-handler",
         "What a log record costs the code that logs it, per handler",
         "A file costs 7.5 us a record, a QueueHandler 3.8 us; stalled sinks and handlers that talk "
         "to the network cost milliseconds, in the middle of a turn.",
@@ -122,13 +122,13 @@ APP_CHECKS: Final[tuple[Check, ...]] = (
         "asyncio.to_thread.",
     ),
     _check(
-        "gc-pause",
+        "gc-in-calls",
         "Garbage collections during calls",
         "A collection of generation 2 over 1.5 million objects stopped the loop for 374 ms.",
         "gc.collect(); gc.freeze() after warming up, and fewer objects in the process.",
     ),
     _check(
-        "thread-pool",
+        "pool-wait",
         "How long work waits for a thread of the loop's default pool",
         "It has min(32, CPUs + 4) threads, and name resolution and every to_thread share them.",
         "A pool of your own for slow work, or loop.set_default_executor with more threads.",
@@ -180,20 +180,20 @@ APP_CHECKS: Final[tuple[Check, ...]] = (
         "encoding=MULAW, sample_rate_hertz=8000.",
     ),
     _check(
-        "stream-age",
+        "stream-renewal",
         "Whether recogniser streams are renewed before Google ends them",
         "A stream ends after about 305 s with OUT_OF_RANGE: the caller is not heard any more.",
         "Open a new one at about 4:30, in silence, or when OutOfRange comes; voicelat's Google "
         "provider does.",
     ),
     _check(
-        "double-wait",
+        "wait-after-final",
         "The wait behind a final that was there already",
         "The hangover was over and the text final, and still the reply was not begun.",
         "End the turn at the later of final and hangover; lower STT_PARTIAL_DEBOUNCE_MS.",
     ),
     _check(
-        "wall-clock",
+        "wall-clock-latency",
         "Latencies taken from the wall clock",
         "It is set while calls go on: latencies come out negative, or too long.",
         "time.monotonic() or time.perf_counter().",

@@ -63,6 +63,7 @@ async def examine_app(
         serving = await app.serving()
         door = Door(serving, settings, port, webhook=webhook, media=media)
         placed = await _placed(app, Calls(door, utterances, turns), calls)
+        last = app.last()
         compression, unknown = await _compression(door, command, serving.server)
         seen = await app.seen()
         printed, imports_ms = app.printed()
@@ -74,6 +75,7 @@ async def examine_app(
         calls=calls,
         imports_ms=imports_ms,
         printed=printed,
+        last_printed=last,
         reading=read_source(seen.own_files, named.folder),
         compression=compression,
         compression_unknown=unknown,

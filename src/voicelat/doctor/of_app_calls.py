@@ -34,7 +34,7 @@ __all__ = ["Calls", "Door", "Placed", "Span"]
 
 _WEBHOOK_S: Final = 15.0
 _WEBHOOKS_TRIED: Final = 5
-_GREETING_MS: Final = 4000
+_GREETING_MS: Final = 3000
 _REPLY_MS: Final = 12_000
 _THINK_MS: Final = 300
 _LAST_MS: Final = 200

@@ -23,14 +23,13 @@ from voicelat.errors import UsageError
 
 __all__ = ["AppProcess", "free_port", "running_app"]
 
-START_S: Final = 90.0
+START_S: Final = 60.0
 """An application may load models before it serves."""
 REPORT_S: Final = 30.0
 _END_S: Final = 5.0
 _LINE_BYTES: Final = 256 * 2**20
-_IMPORTTIME: Final = re.compile(
-    r"import time: +(?:\d+|self \[us\]) \| +(\d+|cumulative) \|( +)(\S+)$"
-)
+_IMPORTTIME: Final = "import time:"
+_IMPORT: Final = re.compile(r"import time: +\d+ \| +(\d+) \| +(\S+)$")
 _SHOWN: Final = 300
 
 
@@ -51,7 +50,9 @@ class AppProcess:
 
     async def serving(self) -> Serving:
         """Wait until it takes calls. Raises UsageError, with its reason, when it never will."""
-        said = await self._hear(START_S, "it did not serve")
+        said = await self._hear(
+            START_S, "it does not serve (does importing it start a server of its own?)"
+        )
         assert not isinstance(said, Seen)
         return said
 
@@ -69,11 +70,11 @@ class AppProcess:
         lines: list[str] = []
         imports: dict[str, float] = {}
         for line in self._printed.read().decode("utf-8", "replace").splitlines():
-            match = _IMPORTTIME.search(line)
-            if match is None:
+            match = _IMPORT.search(line)
+            if match is not None:
+                imports[match[2]] = int(match[1]) / 1000
+            elif not line.startswith(_IMPORTTIME):
                 lines.append(line)
-            elif match[1].isdigit():
-                imports[match[3]] = int(match[1]) / 1000
         return "\n".join(lines).strip(), imports
 
     def last(self) -> str:
@@ -85,7 +86,7 @@ class AppProcess:
         try:
             line = await asyncio.wait_for(self._reader.readline(), patience_s)
         except TimeoutError:
-            raise UsageError(f"{what} within {patience_s:.0f} s: {self.last()}") from None
+            raise UsageError(f"{what}, after {patience_s:.0f} s: {self.last()}") from None
         except (ConnectionError, ValueError):
             line = b""
         if not line:

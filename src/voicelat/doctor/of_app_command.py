@@ -50,7 +50,8 @@ def target_of(text: str, folder: Path) -> Target:
             parts.insert(0, root.name)
             root = root.parent
         return Target(".".join(parts), attribute or None, root)
-    if not all(part.isidentifier() for part in name.split(".")):
+    names = [*name.split("."), *([attribute.removesuffix("()")] if attribute else [])]
+    if not all(map(str.isidentifier, names)):
         raise UsageError(f"{text}: give package.module:app or path/to/file.py:app")
     return Target(name, attribute or None, folder.resolve())
 

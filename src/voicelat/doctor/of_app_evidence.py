@@ -39,6 +39,8 @@ class Evidence:
     imports_ms: dict[str, float]
     """What each import cost, with all below it."""
     printed: str
+    last_printed: str
+    """Its last line of that when the calls were over."""
     reading: Reading
     compression: str | None
     """What the media socket negotiates when asked to; None: nothing."""

@@ -52,7 +52,7 @@ def heavy_imports(evidence: Evidence) -> CheckResult:
     return fault("heavy-imports", what, ", ".join(costs))
 
 
-def cold_imports(evidence: Evidence) -> CheckResult:
+def imports_in_calls(evidence: Evidence) -> CheckResult:
     begun = {spot.what for spot in evidence.during(evidence.seen.imports)}
     costs = {name: evidence.imports_ms[name] for name in begun if name in evidence.imports_ms}
     # A package's cost holds that of its modules: the roots are counted, each once.
@@ -60,9 +60,9 @@ def cold_imports(evidence: Evidence) -> CheckResult:
     worst = sorted(roots, key=lambda name: -roots[name])
     figure = ", ".join(f"{name} {roots[name]:.0f} ms" for name in worst[:3])
     if worst and roots[worst[0]] >= COLD_MS:
-        return fault("cold-imports", f"{len(costs)} modules were imported during calls", figure)
+        return fault("imports-in-calls", f"{len(costs)} modules were imported during calls", figure)
     what = f"{len(costs)} modules were imported during calls" if costs else "none during calls"
-    return ok("cold-imports", what, figure)
+    return ok("imports-in-calls", what, figure)
 
 
 # -- green servers -------------------------------------------------------------------------------
@@ -187,12 +187,12 @@ def access_log(evidence: Evidence) -> CheckResult:
 def log_handler(evidence: Evidence) -> CheckResult:
     enough = [one for one in evidence.seen.handlers if len(one.ms) >= FEW_RECORDS]
     if not enough:
-        return ok("log-handler", "the application logs into no handler worth timing")
+        return ok("slow-log-handler", "the application logs into no handler worth timing")
     slow = [one for one in enough if _is_slow(one)]
     if slow:
-        return fault("log-handler", "logging takes long", "; ".join(map(_figure, slow)))
+        return fault("slow-log-handler", "logging takes long", "; ".join(map(_figure, slow)))
     slowest = max(enough, key=lambda one: p99(one.ms) or 0)
-    return ok("log-handler", "logging is quick", _figure(slowest))
+    return ok("slow-log-handler", "logging is quick", _figure(slowest))
 
 
 def _is_slow(one: HandlerTimes) -> bool:
@@ -264,17 +264,17 @@ def gc_pause(evidence: Evidence) -> CheckResult:
     worst = max(pauses, default=0.0)
     figure = f"longest {worst:.1f} ms, {evidence.seen.objects:,} objects"
     if worst > GC_MS:
-        return fault("gc-pause", "a garbage collection stopped the process", figure)
-    return ok("gc-pause", "no collection is felt", figure)
+        return fault("gc-in-calls", "a garbage collection stopped the process", figure)
+    return ok("gc-in-calls", "no collection is felt", figure)
 
 
 def thread_pool(evidence: Evidence) -> CheckResult:
     if evidence.seen.beat_of != "asyncio":
-        return skipped("thread-pool", f"{evidence.seen.beat_of} has no default pool")
+        return skipped("pool-wait", f"{evidence.seen.beat_of} has no default pool")
     waits = [spot.ms or 0 for spot in evidence.during(evidence.seen.pool_waits)]
     if not waits:
         return fault(
-            "thread-pool",
+            "pool-wait",
             "no thread of the default pool was ever free",
             f"{evidence.seen.pool_size} threads, {evidence.calls} calls",
         )
@@ -283,14 +283,14 @@ def thread_pool(evidence: Evidence) -> CheckResult:
         f"{max(waits):.1f} ms"
     )
     if sum(ms > POOL_MS for ms in waits) > 1:
-        return fault("thread-pool", "work waits for a thread of the default pool", figure)
-    return ok("thread-pool", "work finds a thread at once", figure)
+        return fault("pool-wait", "work waits for a thread of the default pool", figure)
+    return ok("pool-wait", "work finds a thread at once", figure)
 
 
 PROCESS_CHECKS: Final = (
     import_time,
     heavy_imports,
-    cold_imports,
+    imports_in_calls,
     patch_order,
     ungreened_locks,
     greendns,

@@ -30,11 +30,10 @@ def app_answers(evidence: Evidence) -> CheckResult:
     if heard and answered == len(heard):
         return ok("app-answers", "every question was answered", figure)
     ended = ", ".join(sorted({result.ended or "open" for result in evidence.placed.results}))
-    last = evidence.printed.rsplit("\n", 1)[-1][:200]
     return fault(
         "app-answers",
         "callers were not answered",
-        f"{figure}; calls ended: {ended}; the last it printed: {last or 'nothing'}",
+        f"{figure}; calls ended: {ended}; the last it printed: {evidence.last_printed}",
     )
 
 
@@ -197,7 +196,7 @@ def _models(evidence: Evidence) -> str:
 def double_wait(evidence: Evidence) -> CheckResult:
     if not evidence.records:
         return skipped(
-            "double-wait",
+            "wait-after-final",
             "the application wrote no turns of these calls: set TURNS_FILE, or use CallMeter",
         )
     waits: list[int] = []
@@ -209,12 +208,12 @@ def double_wait(evidence: Evidence) -> CheckResult:
         text_ms = max(stamps.stt_final, stamps.speech_end + _int(hangover))
         waits.append(begun - text_ms)
     if not waits:
-        return skipped("double-wait", "no turn of these calls had a final")
+        return skipped("wait-after-final", "no turn of these calls had a final")
     wait = round(median(waits))
     figure = f"median {wait} ms from final and hangover to the reply's start, {len(waits)} turns"
     if wait > WAIT_MS:
-        return fault("double-wait", "turns wait on after their final", figure)
-    return ok("double-wait", "a final ends the wait", figure)
+        return fault("wait-after-final", "turns wait on after their final", figure)
+    return ok("wait-after-final", "a final ends the wait", figure)
 
 
 def _int(value: object) -> int:
@@ -227,13 +226,13 @@ def _int(value: object) -> int:
 def stream_age(evidence: Evidence) -> CheckResult:
     found = evidence.reading.streams
     what = "a recogniser stream that nothing renews"
-    return _read(evidence, "stream-age", what, found, "no stream without renewal")
+    return _read(evidence, "stream-renewal", what, found, "no stream without renewal")
 
 
 def wall_clock(evidence: Evidence) -> CheckResult:
     found = evidence.reading.wall_clock
     what = "differences of the wall clock"
-    return _read(evidence, "wall-clock", what, found, "no difference of the wall clock")
+    return _read(evidence, "wall-clock-latency", what, found, "no difference of the wall clock")
 
 
 def frame_pacing(evidence: Evidence) -> CheckResult:

@@ -17,7 +17,7 @@ __all__ = ["Kind", "NotLoaded", "kind_of", "load", "routes"]
 Kind = Literal["asgi", "wsgi"]
 
 _NAMES: Final = ("app", "application", "create_app")
-_VOICE: Final = re.compile("voice|twiml|incoming|answer|inbound|twilio|call|webhook")
+_VOICE: Final = re.compile("voice|twiml|incoming|answer|inbound|twilio")
 _MEDIA: Final = re.compile("media|stream|twilio|ws|socket|audio")
 
 
@@ -100,15 +100,16 @@ def kind_of(app: Any) -> Kind | None:
 
 
 def routes(app: Any) -> tuple[list[str], list[str]]:
-    """Paths that take a POST, and those of WebSockets; the likeliest first. Only what Flask and
-    Starlette tell of themselves."""
+    """Paths that sound like a voice webhook, and those of WebSockets; the likeliest first. Only
+    what Flask and Starlette tell of themselves. A POST to any other route might do something."""
     url_map = getattr(app, "url_map", None)
     found = list(_flask(url_map) if url_map is not None else _starlette(app, ""))
-    webhooks = [path for path, socket in found if not socket and "<" not in path]
-    sockets = [path for path, socket in found if socket and "<" not in path]
+    fixed = [(path, socket) for path, socket in found if "<" not in path]
+    webhooks = [path for path, socket in fixed if not socket and _VOICE.search(path.lower())]
+    sockets = [path for path, socket in fixed if socket]
     # The shorter one is the application's own, the longer one of something mounted into it.
     return (
-        sorted(webhooks, key=lambda path: (_VOICE.search(path.lower()) is None, len(path))),
+        sorted(webhooks, key=len),
         sorted(sockets, key=lambda path: (_MEDIA.search(path.lower()) is None, len(path))),
     )
 

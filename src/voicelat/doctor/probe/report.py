@@ -110,6 +110,8 @@ def _access_logs() -> list[str]:
             for handler in _reached(logger)
             if handler.level <= logging.INFO
             and not isinstance(handler, QueueHandler | logging.NullHandler)
+            # Werkzeug's own, which our server has it make.
+            and not type(handler).__module__.startswith("werkzeug.")
         ]
         if sinks:
             found.append(f"{name} at INFO into {', '.join(sinks)}")

@@ -45,9 +45,9 @@ class Serving(Struct, frozen=True, kw_only=True, tag="serving"):
     server: str
     """uvicorn, werkzeug, or gunicorn with its worker."""
     webhooks: list[str]
-    """Paths of its routes that take a POST, those that sound like a voice webhook first."""
+    """Paths of its routes that take a POST and sound like a voice webhook."""
     sockets: list[str]
-    """Paths of its WebSocket routes, likewise."""
+    """Paths of its WebSocket routes, the likeliest for media first."""
 
 
 class Failed(Struct, frozen=True, tag="failed"):

@@ -72,7 +72,8 @@ class Watch:
         """Where the loop or hub runs; None before it does, and where there is none."""
         self.quiet: set[int] = set()
         """Threads of the probe's own."""
-        self._baseline: frozenset[str] = frozenset(sys.modules)
+        self._baseline: frozenset[str] | None = None
+        """Modules that were loaded before the application; None before its import."""
         self._building: set[int] = set()
         self._handlers: dict[int, HandlerTimes] = {}
         self._began: dict[int, float] = {}
@@ -110,7 +111,7 @@ class Watch:
                 self.seen.green.greendns = os.environ.get("EVENTLET_NO_GREENDNS")
         elif event == "socket.connect":
             sock, address = arguments
-            # The numbers of AF_INET and AF_INET6 differ by system; only these have (host, port).
+            # Only IPv4 and IPv6 have (host, port); a UDP socket connects to nobody.
             if isinstance(address, tuple) and len(address) >= 2 and sock.type & 0xF == _STREAM:
                 self._note(self.seen.connects, f"{address[0]}:{address[1]}")
         elif event == "socket.getaddrinfo":
@@ -281,11 +282,16 @@ class Watch:
             green = self.seen.green
             if green.by is None:
                 green.by = by
-                loaded = set(sys.modules) - self._baseline
-                green.loaded_before = [name for name in _BEFORE_PATCH if name in loaded]
+                green.loaded_before = self._loaded_by_app()
             return real(*arguments, **keywords)
 
         setattr(module, name, patch)
+
+    def _loaded_by_app(self) -> list[str]:
+        if self._baseline is None:  # its server patches before it is imported: as it should be
+            return []
+        loaded = sys.modules.keys() - self._baseline
+        return [name for name in _BEFORE_PATCH if name in loaded]
 
     def _grpc(self, module: Any) -> None:
         real = module.init_gevent
