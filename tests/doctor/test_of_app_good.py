@@ -47,6 +47,18 @@ def test_a_good_flask_application_has_no_fault(worker: str, tmp_path: Path) -> N
     assert "from gunicorn.conf.py" in told["gunicorn-worker"].evidence
 
 
+def test_a_channel_library_that_is_loaded_before_the_fork_is_found(tmp_path: Path) -> None:
+    for package in ("gunicorn", "flask_sock", "grpc"):
+        pytest.importorskip(package)
+    config = GUNICORN.format(worker="gthread") + "import grpc\npreload_app = True\n"
+    (tmp_path / "gunicorn.conf.py").write_text(config)
+    told = examined(f"{EXAMPLES}/flask_server.py", tmp_path, INSTANT)
+    (found,) = faults(told)
+    assert found.check == "gunicorn-worker"
+    assert found.what == "preload_app is on, and gRPC was loaded before the fork"
+    assert told["app-answers"].outcome == "ok"
+
+
 def test_an_application_that_checks_signatures_gets_them(tmp_path: Path) -> None:
     pytest.importorskip("flask_sock")
     environ = {

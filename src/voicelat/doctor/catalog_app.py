@@ -22,8 +22,8 @@ APP_CHECKS: Final[tuple[Check, ...]] = (
         "Whether scripted callers are answered",
         "A turn without an answer is the longest one there is, and what happens in turns cannot "
         "be judged without them.",
-        "Read what the application printed; if its routes were not found, name them with "
-        "--webhook or --media.",
+        "Read what the application printed, and name its webhook or media path if a wrong one was "
+        "called.",
     ),
     _check(
         "import-time",

@@ -1,4 +1,4 @@
-"""The words of one check. Apart from the catalog, which is put together from several files."""
+"""What can be said about a check before anything is measured."""
 
 from __future__ import annotations
 

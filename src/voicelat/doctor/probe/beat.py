@@ -124,14 +124,14 @@ class Beat:
             place, count = Counter(samples).most_common(1)[0]
             # One look alone is evidence only where the process computed all the while: then
             # somebody held the interpreter, and the watchdog could not look more often.
-            computed = (process_time() - self._cpu_s) * 1000 > late_ms * 0.8
-            if count >= max(2, 0.6 * len(samples)) or (computed and count):
+            if count >= max(2, 0.6 * len(samples)) or self._computed(late_ms):
                 where = place
         elif self._watch.loop_thread is None and self._computed(late_ms):
             where = "the interpreter, held by a computation"
         self._watch.seen.stalls.append(Stall(now_s - late_ms / 1000, late_ms, where))
 
     def _computed(self, late_ms: float) -> bool:
+        """Whether this process computed most of the time since the last beat."""
         return (process_time() - self._cpu_s) * 1000 > late_ms * 0.8
 
     def _try_pool(self, loop: Any) -> None:

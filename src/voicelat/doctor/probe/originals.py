@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from _thread import allocate_lock, get_ident, start_new_thread
 from os import read, write
-from time import monotonic, process_time, sleep, thread_time
+from time import monotonic, process_time, sleep
 
 __all__ = [
     "allocate_lock",
@@ -14,6 +14,5 @@ __all__ = [
     "read",
     "sleep",
     "start_new_thread",
-    "thread_time",
     "write",
 ]
