@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from _thread import allocate_lock, get_ident, start_new_thread
 from os import read, write
-from time import monotonic, process_time, sleep
+from time import monotonic, process_time, sleep, thread_time
 
 __all__ = [
     "allocate_lock",
@@ -14,5 +14,6 @@ __all__ = [
     "read",
     "sleep",
     "start_new_thread",
+    "thread_time",
     "write",
 ]

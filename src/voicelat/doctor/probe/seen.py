@@ -170,7 +170,7 @@ class Seen(Struct, kw_only=True):
     records: list[float] = []
     """When each log record was handled by somebody."""
     collections: list[Spot] = []
-    """Garbage, by generation."""
+    """Of garbage: generation, and ms of computing."""
     objects: int = 0
     beat_of: str = ""
     """What beats: asyncio, eventlet, gevent, threads."""

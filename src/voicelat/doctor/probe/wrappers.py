@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from voicelat.doctor.probe.after_import import Hook, watch_imports
 from voicelat.doctor.probe.clients import client, recogniser
-from voicelat.doctor.probe.originals import get_ident, monotonic
+from voicelat.doctor.probe.originals import get_ident, monotonic, thread_time
 from voicelat.doctor.probe.place import Owner
 from voicelat.doctor.probe.seen import HandlerTimes, Seen, Spot
 
@@ -77,7 +77,7 @@ class Watch:
         self._building: set[int] = set()
         self._handlers: dict[int, HandlerTimes] = {}
         self._began: dict[int, float] = {}
-        self._collecting_s = 0.0
+        self._collecting_s = self._collecting_cpu_s = 0.0
 
     def install(self) -> None:
         """Begin."""
@@ -126,9 +126,10 @@ class Watch:
 
     def _collected(self, phase: str, info: dict[str, int]) -> None:
         if phase == "start":
-            self._collecting_s = monotonic()
+            self._collecting_s, self._collecting_cpu_s = monotonic(), thread_time()
             return
-        took_ms = (monotonic() - self._collecting_s) * 1000
+        # Computing time: what a busy machine adds to it is not the collector's.
+        took_ms = (thread_time() - self._collecting_cpu_s) * 1000
         if info["generation"] == 2 or took_ms > 1:
             self.seen.collections.append(Spot(self._collecting_s, str(info["generation"]), took_ms))
 
