@@ -77,6 +77,10 @@ def test_one_slow_record_accuses_no_handler() -> None:
     assert log_handler(gathered(seen)).outcome == "ok"
 
 
+def test_a_few_records_prove_nothing() -> None:
+    assert log_handler(gathered(Seen(handlers=[handler(9.0, 9.0, 9.0)]))).outcome == "skipped"
+
+
 def test_a_handler_that_is_slow_again_and_again_is_accused_with_its_p99() -> None:
     seen = Seen(handlers=[handler(*[0.01] * 47, 2.0, 3.0, 4.0)])
     found = log_handler(gathered(seen))

@@ -187,7 +187,9 @@ def access_log(evidence: Evidence) -> CheckResult:
 def log_handler(evidence: Evidence) -> CheckResult:
     enough = [one for one in evidence.seen.handlers if len(one.ms) >= FEW_RECORDS]
     if not enough:
-        return ok("slow-log-handler", "the application logs into no handler worth timing")
+        if not evidence.seen.handlers:
+            return ok("slow-log-handler", "the application has no log handler that takes INFO")
+        return skipped("slow-log-handler", f"no handler had {FEW_RECORDS} records to time")
     slow = [one for one in enough if _is_slow(one)]
     if slow:
         return fault("slow-log-handler", "logging takes long", "; ".join(map(_figure, slow)))
