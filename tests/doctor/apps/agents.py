@@ -1,0 +1,1 @@
+"""In the place of a package that does not belong into the process that carries calls."""

@@ -1,0 +1,88 @@
+"""Servers with planted faults: every one is found, with a figure or a place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+from tests.doctor.examining import APPS, examined
+
+from voicelat.doctor.result import CheckResult
+
+Told = Mapping[str, CheckResult]
+
+for package in ("flask", "flask_sock", "requests", "openai", "httpx", "google.cloud.speech"):
+    pytest.importorskip(package)
+
+FLASK = {
+    "heavy-imports": "agents",
+    "imports-in-calls": "slow_to_import",
+    "debug-mode": "app.debug is True; app.config['TEMPLATES_AUTO_RELOAD'] is True",
+    "access-log": "werkzeug at INFO into StreamHandler",
+    "slow-log-handler": "bad_flask.Telegraph: P99 ",
+    "log-flood": " records in ",
+    "gc-in-calls": " objects",
+    "tls-per-turn": "TLS in 3 of 3 turns",
+    "dns-per-turn": "localhost in 3 of 3 turns, from bad_flask.py:50 think",
+    "client-per-turn": "requests.Session in 3 of 3 turns, from bad_flask.py:50 think",
+    "client-timeout": "openai.OpenAI: timeout 600 s, 2 retries, from bad_flask.py:33 <module>; "
+    "requests without a timeout, from bad_flask.py:50 think",
+    "client-keepalive": "openai.OpenAI: 5 s",
+    "stt-interim": "interim_results=False at bad_flask.py:38 listen; single_utterance=True",
+    "stt-encoding": "LINEAR16 at 16000 Hz, bad_flask.py:38 listen",
+    "stream-renewal": "bad_flask.py:45: client.streaming_recognize(config, audio)",
+    "wall-clock-latency": "bad_flask.py:55: return time.time() - began",
+    "frame-pacing": "bad_flask.py:76: time.sleep(0.02)",
+}
+
+ASGI = {
+    "imports-in-calls": "httpcore",
+    "debug-mode": "app.debug is True",
+    "access-log": "uvicorn.access at INFO into StreamHandler",
+    "log-flood": 'bad_asgi.py:36: print("message", len(text))',
+    "loop-lag": "bad_asgi.py:26 think (3 x",
+    "blocking-call": "time.sleep at bad_asgi.py:26 think",
+    "pool-wait": "a no-op waited up to ",
+    "tls-per-turn": "localhost: TLS in 3 of 3 turns",
+    "dns-per-turn": "localhost in 3 of 3 turns",
+    "client-per-turn": "httpx.AsyncClient in 3 of 3 turns, from bad_asgi.py:24 think",
+    "client-timeout": "httpx.AsyncClient: waits for ever, from bad_asgi.py:24 think",
+    "client-keepalive": "httpx.AsyncClient: 5 s",
+}
+
+
+@pytest.fixture(scope="module")
+def flask(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    return examined("bad_flask:app", APPS, {}, vendor_in=tmp_path_factory.mktemp("flask"))
+
+
+@pytest.fixture(scope="module")
+def asgi(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    return examined("bad_asgi", APPS, {}, vendor_in=tmp_path_factory.mktemp("asgi"))
+
+
+@pytest.mark.parametrize("check", FLASK)
+def test_what_is_planted_in_a_flask_bot_is_found(check: str, flask: Told) -> None:
+    assert flask[check].outcome == "fault"
+    assert FLASK[check] in flask[check].evidence
+    assert flask[check].why
+    assert flask[check].fix
+
+
+def test_a_flask_bot_is_called_through_the_socket_that_its_webhook_names(flask: Told) -> None:
+    assert flask["app-answers"].outcome == "ok"
+    assert flask["app-answers"].evidence == "3 of 3 questions were answered, under werkzeug"
+
+
+def test_a_thread_of_its_own_may_block(flask: Told) -> None:
+    assert flask["blocking-call"].outcome == "ok"
+
+
+@pytest.mark.parametrize("check", ASGI)
+def test_what_is_planted_in_an_asgi_bot_is_found(check: str, asgi: Told) -> None:
+    assert asgi[check].outcome == "fault"
+    assert ASGI[check] in asgi[check].evidence
+
+
+def test_nothing_else_is_held_against_an_asgi_bot(asgi: Told) -> None:
+    assert {name for name, one in asgi.items() if one.outcome == "fault"} <= ASGI.keys()
