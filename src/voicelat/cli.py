@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 
 from voicelat import __version__
 from voicelat.errors import InternalError, VoicelatError
-from voicelat.verbs import demo, loadtest, replay, report, serve, settings, sweep
+from voicelat.verbs import demo, doctor, loadtest, replay, report, serve, settings, sweep
 from voicelat.verbs.options import exit_code, leave
 
 __all__ = ["OneLineErrors", "app"]
@@ -96,6 +96,7 @@ for verb, its_examples in (
     (sweep.sweep, sweep.EXAMPLES),
     (loadtest.loadtest, loadtest.EXAMPLES),
     (report.report, report.EXAMPLES),
+    (doctor.doctor, doctor.EXAMPLES),
     (settings.settings, settings.EXAMPLES),
 ):
     app.command(epilog=its_examples)(verb)

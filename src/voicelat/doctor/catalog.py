@@ -6,30 +6,18 @@ the docs is made from them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
-from voicelat.doctor.result import CheckResult, Subject
+from voicelat.doctor.catalog_settings import SETTINGS_CHECKS
+from voicelat.doctor.catalog_turns import TURNS_CHECKS
+from voicelat.doctor.catalog_url import URL_CHECKS
+from voicelat.doctor.check import Check
+from voicelat.doctor.result import CheckResult
 
 __all__ = ["CHECKS", "Check", "fault", "ok", "skipped"]
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One check."""
-
-    name: str
-    """Short, stable: machines and users turn it off by it."""
-    subjects: tuple[Subject, ...]
-    looks_at: str
-    """What is looked at, as the start of a sentence."""
-    why: str
-    """What the fault does to a call, with its source."""
-    fix: str
-    """What to change."""
-
-
-_ALL: Final[tuple[Check, ...]] = ()
+_ALL: Final[tuple[Check, ...]] = (*SETTINGS_CHECKS, *URL_CHECKS, *TURNS_CHECKS)
 
 CHECKS: Final = {check.name: check for check in _ALL}
 """By name, in the order in which they are shown."""
