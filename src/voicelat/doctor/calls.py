@@ -115,5 +115,7 @@ def _summary(calls: Sequence[CallResult]) -> str:
     stops = [
         one.barge_stop_ms for call in calls for one in call.heard if one.barge_stop_ms is not None
     ]
-    stopped = f", silent {duration(median(stops))} after {len(stops)} interruptions"
-    return f"{len(calls)} calls, {_questions(calls)} questions{stopped if stops else ''}"
+    told = f"{len(calls)} calls, {_questions(calls)} questions"
+    if stops:
+        told += f", silent {duration(median(stops))} after each of {len(stops)} interruptions"
+    return told

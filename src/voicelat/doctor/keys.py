@@ -57,7 +57,9 @@ async def openai_keys(settings: Settings) -> list[CheckResult]:
     key, hosted = settings.openai_api_key, settings.openai_base_url is None
     if hosted and not key:
         return [fault("keys", "OpenAI asks for a key", "OPENAI_API_KEY is not set")]
-    if key and (key != key.strip() or not key.isascii() or (hosted and not key.startswith("sk-"))):
+    if key and (
+        len(key.split()) != 1 or not key.isascii() or (hosted and not key.startswith("sk-"))
+    ):
         return [
             fault("keys", "OPENAI_API_KEY is no key", "OpenAI's begin with sk-, without blanks")
         ]

@@ -287,12 +287,13 @@ def judged_threads(p99_ms: float) -> CheckResult:
     return ok("thread-pool", "a thread is there at once", evidence)
 
 
-def packages(_settings: Settings) -> Iterator[CheckResult]:
-    """What is installed against what voicelat asks for, of what is installed at all."""
+def packages(settings: Settings) -> Iterator[CheckResult]:
+    """What is installed against what voicelat asks for: itself, and for the providers in use."""
     if find_spec("packaging") is None:
         yield skipped("packages", "versions cannot be compared: pip install packaging")
         return
-    yield judged_packages(requires("voicelat") or [], _installed)
+    extras = {name.split(":")[0] for name in roles(settings).values()}
+    yield judged_packages(requires("voicelat") or [], extras, _installed)
 
 
 def _installed(name: str) -> str | None:
@@ -302,17 +303,24 @@ def _installed(name: str) -> str | None:
         return None
 
 
-def judged_packages(asked: Iterable[str], installed: Callable[[str], str | None]) -> CheckResult:
-    """Requirements (PEP 508) against the versions there are."""
+def judged_packages(
+    asked: Iterable[str], extras: Iterable[str], installed: Callable[[str], str | None]
+) -> CheckResult:
+    """Requirements (PEP 508) against the versions there are; those of other extras are nobody's
+    business."""
     from packaging.requirements import Requirement
 
+    in_use = ("", *extras)
     known = 0
     wrong: list[str] = []
     for text in asked:
         need = Requirement(text)
         there = installed(need.name)
-        if there is None:
+        marker = need.marker
+        if marker is not None and not any(marker.evaluate({"extra": one}) for one in in_use):
             continue
+        if there is None:
+            continue  # whoever needs it says so, with the command
         known += 1
         if not need.specifier.contains(there, prereleases=True):
             wrong.append(f"{need.name} {there} (needs {need.specifier})")

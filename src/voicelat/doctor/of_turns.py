@@ -49,6 +49,10 @@ async def examine_records(
     records: Sequence[TurnRecord], told: Told, wanted: frozenset[str] = frozenset(CHECKS)
 ) -> None:
     """The same for turns in hand."""
+    if not records:
+        for measure in _MEASURES:
+            told(skipped(measure.checks[0], "the file has no turns"))
+        return
     await examine(_MEASURES, records, told, wanted)
 
 

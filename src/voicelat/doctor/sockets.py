@@ -91,7 +91,7 @@ async def shake_hands(reached: Reached) -> Handshake:
         return Handshake(took_ms(), f"HTTP {status}", to)
     except TimeoutError:
         return Handshake(took_ms(), f"no answer within {_OPEN_S:g} s")
-    except (InvalidHandshake, InvalidURI) as error:
+    except (InvalidHandshake, InvalidURI, ValueError) as error:
         return Handshake(took_ms(), str(error))
     except (OSError, WebSocketException) as error:
         raise ConnectError(f"{reached.url}: {error}") from None

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
 from voicelat.doctor.result import CheckResult, Examination
@@ -35,7 +34,7 @@ def print_faults(faults: Sequence[CheckResult], console: Console) -> None:
         for name in ("evidence", "why", "fix"):
             said = getattr(one, name)
             if said:
-                console.print(Padding(Text.assemble((f"{name:9}", "bold"), said), (0, 0, 0, 2)))
+                console.print(Text.assemble((f"  {name:9}", "bold"), said))
 
 
 def summary(done: Sequence[Examination]) -> str:

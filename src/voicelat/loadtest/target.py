@@ -106,7 +106,7 @@ class Target:
         for _ in range(_REDIRECTS):
             found = stream_of(await self._post(url, call_sid), url)
             if isinstance(found, str):
-                url = urljoin(url, found)
+                url = _joined(url, found)
                 continue
             stream_url, parameters = found
             return Reached(stream_url, call_sid, parameters, self._signed(stream_url))
@@ -119,10 +119,10 @@ class Target:
         import aiohttp
 
         form = {**_FORM, "CallSid": call_sid}
-        headers = self._signed(url, form) if signature is None else {_SIGNATURE: signature}
         loop = asyncio.get_running_loop()
         begun_s = loop.time()
         try:
+            headers = self._signed(url, form) if signature is None else {_SIGNATURE: signature}
             async with self._http.post(
                 url, data=form, headers=headers, allow_redirects=False
             ) as answer:
@@ -151,6 +151,20 @@ class Target:
         return {_SIGNATURE: signature_of(self._token, url, form or {})}
 
 
+def _joined(url: str, redirect: str) -> str:
+    try:
+        return urljoin(url, redirect)
+    except ValueError as error:
+        raise ConnectError(f"{url}: redirects to {redirect[:_SAID]!r}: {error}") from None
+
+
+def _is_socket(url: str) -> bool:
+    try:
+        return urlsplit(url).scheme in ("ws", "wss")
+    except ValueError:
+        return False
+
+
 async def _body(content: aiohttp.StreamReader) -> bytes:
     """All of it, or a little more than may be: it may come in pieces."""
     body = b""
@@ -171,7 +185,7 @@ def stream_of(twiml: bytes, url: str) -> tuple[str, dict[str, str]] | str:
     stream = response.find("Connect/Stream")
     if stream is not None:
         found = stream.get("url") or ""
-        if urlsplit(found).scheme not in ("ws", "wss"):
+        if not _is_socket(found):
             raise ConnectError(f"{url}: <Stream url={found!r}> is no ws:// or wss:// address")
         return found, {
             parameter.get("name", ""): parameter.get("value", "")
