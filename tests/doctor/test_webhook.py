@@ -33,8 +33,9 @@ def twiml(connected: str, after: str = "<Say>Sorry.</Say>") -> bytes:
     return f"<Response><Connect>{connected}</Connect>{after}</Response>".encode()
 
 
-def test_a_good_answer_is_not_accused() -> None:
-    assert faults(judged_answer(answer())) == []
+@pytest.mark.parametrize("kind", ["text/xml; charset=utf-8", "application/xml", "text/html"])
+def test_a_good_answer_is_not_accused(kind: str) -> None:
+    assert faults(judged_answer(answer(headers={"Content-Type": kind}))) == []
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,7 @@ def test_a_good_answer_is_not_accused() -> None:
         (answer(307, headers={"Location": "/voice/"}), "webhook-status"),
         (answer(ms=2400), "webhook-time"),
         (answer(headers={"Content-Type": "application/json"}), "webhook-type"),
+        (answer(headers={"Content-Type": "text/plain"}), "webhook-type"),
         (answer(headers={"Content-Type": ""}), "webhook-type"),
         (answer(keeps=False), "keep-alive"),
     ],

@@ -34,7 +34,7 @@ URL_CHECKS: Final = (
         "webhook-type",
         ("url",),
         "The answer's Content-Type.",
-        "Twilio reads text/xml and application/xml as TwiML, and plain text as something to say",
+        "Twilio reads text/xml, application/xml and text/html as TwiML, and reads text/plain out",
         "send Content-Type: text/xml",
     ),
     Check(

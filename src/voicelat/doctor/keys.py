@@ -155,7 +155,7 @@ def _no_key_file(file: str) -> str | None:
 
 async def voices(settings: Settings) -> list[CheckResult]:
     """The voice in use, if it is somebody's."""
-    if uses(settings, "openai") and settings.tts_provider == "openai":
+    if settings.tts_provider == "openai":
         return [_openai_voice(settings)]
     if settings.tts_provider == "google":
         return [*_family(settings), await google_voice(settings)]

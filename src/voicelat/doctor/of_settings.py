@@ -6,7 +6,7 @@ import asyncio
 import http.client
 import ssl
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from voicelat.doctor import clients, keys, machine, network, values
 from voicelat.doctor.catalog import CHECKS, fault, ok, skipped
@@ -94,30 +94,34 @@ def _interim_results(settings: Settings) -> Iterator[CheckResult]:
         else:
             yield skipped("interim-results", f"{name} is not ours: only its turns tell (--turns)")
         return
+    api: Api = "v2" if name.endswith("v2") else "v1"
+    config = RecognitionConfig(
+        api=api, model="latest_long", language=settings.speech_language, recognizer=""
+    )
     try:
-        asked = _asks_for_partials("v2" if name.endswith("v2") else "v1")
+        message = load_codec(api).config(config)
     except ImportError as error:
         yield skipped("interim-results", f"pip install 'voicelat[google]': {error}")
-        return
-    if asked:
-        yield ok("interim-results", "Google is asked for partials", "interim_results=True")
     else:
-        what = "Google is not asked for partials"
-        yield fault("interim-results", what, "interim_results=False")
+        yield judged_request(message, api)
 
 
-def _asks_for_partials(api: Api) -> bool:
-    config = RecognitionConfig(api=api, model="latest_long", language="en-US", recognizer="")
-    message = load_codec(api).config(config)
+def judged_request(message: bytes, api: Api) -> CheckResult:
+    """The first message of a recognition: whether it asks for partials. Needs Google's package."""
+    first: Any
     if api == "v1":
         from google.cloud.speech_v1.types import cloud_speech as v1
 
         first = v1.StreamingRecognizeRequest.deserialize(message)
-        return bool(first.streaming_config.interim_results)
-    from google.cloud.speech_v2.types import cloud_speech as v2
+        asked = first.streaming_config.interim_results
+    else:
+        from google.cloud.speech_v2.types import cloud_speech as v2
 
-    first = v2.StreamingRecognizeRequest.deserialize(message)
-    return bool(first.streaming_config.streaming_features.interim_results)
+        first = v2.StreamingRecognizeRequest.deserialize(message)
+        asked = first.streaming_config.streaming_features.interim_results
+    if not asked:
+        return fault("interim-results", "Google is not asked for partials", "interim_results=False")
+    return ok("interim-results", "Google is asked for partials", "interim_results=True")
 
 
 _MEASURES: Final = (

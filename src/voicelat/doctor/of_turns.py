@@ -6,6 +6,7 @@ that leaves zero out, and a difference that callers notice.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
@@ -33,6 +34,7 @@ _RESIDUAL_MS: Final = 50
 _ABSURD_MS: Final = 600_000
 _STALLED_SHARE: Final = 0.05
 _LONG_STALL_MS: Final = 500
+_SENTENCE_END: Final = re.compile(r"(?<=[.!?])\s")
 _AGE_MS: Final = 300_000
 """Google's 305 s, less the time until the stream was open."""
 
@@ -180,7 +182,9 @@ def _stream_age(records: Sequence[TurnRecord]) -> Iterator[CheckResult]:
     if len(late) < 3 or len(early) < _LEAST:
         yield skipped("stream-age", f"only {len(late)} turns are later than 5 minutes in a call")
         return
-    evidence = f"{sum(late)} of {len(late)} later than 5 minutes, {sum(early)} of {len(early)} else"
+    evidence = (
+        f"deaf: {sum(late)} of {len(late)} later than 5 minutes, {sum(early)} of {len(early)} else"
+    )
     if sum(late) >= max(3, len(late) / 2) and sum(early) <= 0.1 * len(early):
         yield fault("stream-age", "the recogniser goes deaf after five minutes", evidence)
     else:
@@ -188,11 +192,11 @@ def _stream_age(records: Sequence[TurnRecord]) -> Iterator[CheckResult]:
 
 
 def _openings(records: Sequence[TurnRecord]) -> Iterator[CheckResult]:
-    """Replies whose first words were said before, and whose audio was made anew."""
+    """Replies whose first sentence was said before, and whose audio was made anew."""
     seen: dict[str, int] = {}
     again = misses = 0
     for record in records:
-        opening = " ".join(record.reply.split()[:4])
+        opening = _SENTENCE_END.split(record.reply.strip(), maxsplit=1)[0]
         if record.cache is None or not opening:
             continue
         if seen.get(opening):
@@ -205,7 +209,7 @@ def _openings(records: Sequence[TurnRecord]) -> Iterator[CheckResult]:
     evidence = f"{misses} of {again} replies that begin as an earlier one did"
     if misses > again / 2:
         common = max(seen, key=lambda words: seen[words])
-        what = f"known openings are made anew, such as {common!r}"
+        what = f"known openings are made anew, such as {common[:60]!r}"
         yield fault("openings", what, evidence)
     else:
         yield ok("openings", "known openings come from the cache", evidence)

@@ -21,7 +21,8 @@ from voicelat.twilio.twiml import MAX_PARAMETER_CHARS
 __all__ = ["judged_answer", "judged_server", "judged_stream_url", "judged_twiml", "shows_debugger"]
 
 _SLOW_MS: Final = 1000
-_TYPES: Final = ("text/xml", "application/xml")
+_TYPES: Final = ("text/xml", "application/xml", "text/html")
+"""Flask's default is the last; Twilio takes it."""
 _DEVELOPMENT: Final = re.compile(r"werkzeug|wsgiserver|simplehttp|basehttp|flask", re.IGNORECASE)
 _DEBUGGER: Final = (
     b"Werkzeug Debugger",

@@ -44,7 +44,8 @@ EXAMPLES = examples(
     "voicelat doctor --list",
 )
 
-_APP = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d][\w.]*")
+_APP = re.compile(r".+:[^\W\d][\w.]*")
+"""A module or a file, and a name in it."""
 
 
 def doctor(
