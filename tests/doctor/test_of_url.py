@@ -121,6 +121,30 @@ async def test_a_planted_fault_is_found_and_nothing_else(name: str) -> None:
     assert set(faults(await examined(site))) == expected
 
 
+async def test_all_faults_of_one_server_are_found_at_once() -> None:
+    bad = Site(
+        kind="application/json",
+        keeps=False,
+        headers={"Server": "Werkzeug/3.1.3 Python/3.11"},
+        not_found="Traceback (most recent call last):",
+        twiml=(
+            '<Response><Connect><Stream url="{stream}?call=1" track="both_tracks">'
+            '<Parameter name="a" value="1"/><Parameter name="a" value="2"/></Stream></Connect>'
+            "</Response>"
+        ),
+        deflates=True,
+        reads=False,
+    )
+    told = Told()
+    async with running(bad) as url:
+        await examine_url(url, SIGNED, told, QUIET_ONES, calls=0)
+    assert set(faults(told)) == {
+        *("webhook-type", "keep-alive", "development-server", "debug-pages", "stream-url"),
+        *("stream-track", "stream-parameters", "spoken-fallback", "compression", "reads-audio"),
+        *("forged-requests", "forged-sockets"),
+    }
+
+
 async def test_a_server_that_takes_forged_requests_is_found() -> None:
     told = Told()
     async with running(Site()) as url:

@@ -83,22 +83,23 @@ async def examine_url(
     """
     async with Target(url, settings.twilio_auth_token) as target:
         site = _Site(url, settings, target, calls, cast)
-        certified = await _certificate(site)
+        certified, trusted = await _certificate(site)
         if "certificate" in wanted:
             told(certified)
-        if certified.outcome != "fault":
+        if trusted:
             await examine(_MEASURES, site, told, wanted)
 
 
-async def _certificate(site: _Site) -> CheckResult:
-    """Connect as Twilio does, which shows first of all whether anybody is there."""
+async def _certificate(site: _Site) -> tuple[CheckResult, bool]:
+    """Connect as Twilio does, which shows first of all whether anybody is there; and whether
+    anything more can be tried."""
     service = site.service
     context = ssl.create_default_context() if service.tls else None
     try:
         async with asyncio.timeout(_PATIENCE_S):
             _, writer = await asyncio.open_connection(service.host, service.port, ssl=context)
     except ssl.SSLCertVerificationError as error:
-        return fault("certificate", "the certificate is not valid", error.verify_message)
+        return fault("certificate", "the certificate is not valid", error.verify_message), False
     except TimeoutError:
         raise ConnectError(f"{site.url}: no answer within {_PATIENCE_S:g} s") from None
     except (OSError, UnicodeError) as error:
@@ -106,8 +107,8 @@ async def _certificate(site: _Site) -> CheckResult:
     found = writer.get_extra_info("peercert")
     writer.transport.abort()
     if not service.tls:
-        return skipped("certificate", "the URL is not https or wss")
-    return judged_expiry(found, dt.datetime.now(dt.UTC))
+        return skipped("certificate", "the URL is not https or wss"), True
+    return judged_expiry(found, dt.datetime.now(dt.UTC)), True
 
 
 def judged_expiry(certificate: dict[str, Any], now: dt.datetime) -> CheckResult:
