@@ -20,6 +20,8 @@ import typer
 from msgspec import Struct
 
 from voicelat.cli import app
+from voicelat.doctor import result as doctor
+from voicelat.doctor.catalog import CHECKS
 from voicelat.lab import replay
 from voicelat.lab.sweep import result
 from voicelat.loadtest import run as load_run
@@ -170,6 +172,17 @@ def columns_part() -> str:
     return "\n".join(rows)
 
 
+def checks_part(subject: doctor.Subject) -> str:
+    """The doctor's checks of one subject."""
+    rows = [_row("check", "looks at", "why", "what to do"), "|---|---|---|---|"]
+    rows += [
+        _row(f"`{check.name}`", check.looks_at, check.why, check.fix)
+        for check in CHECKS.values()
+        if subject in check.subjects
+    ]
+    return "\n".join(rows)
+
+
 def code_part(path: Path) -> str:
     """A file of code, whole."""
     return f"```python\n{path.read_text(encoding='utf-8').strip()}\n```"
@@ -212,6 +225,14 @@ PARTS: dict[Path, dict[str, Callable[[], str]]] = {
         "verbatim": lambda: fields_part(replay.VerbatimResult),
         "different": lambda: fields_part(replay.Different),
         "export": lambda: fields_part(ExportResult),
+    },
+    HERE / "doctor.md": {
+        "settings": lambda: checks_part("settings"),
+        "url": lambda: checks_part("url"),
+        "app": lambda: checks_part("app"),
+        "turns": lambda: checks_part("turns"),
+        "examination": lambda: fields_part(doctor.Examination),
+        "check": lambda: fields_part(doctor.CheckResult),
     },
     ROOT / "README.md": {"example": lambda: code_part(ROOT / "examples" / "fifteen_lines.py")},
 }

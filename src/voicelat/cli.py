@@ -18,7 +18,17 @@ from typer.core import TyperGroup
 
 from voicelat import __version__
 from voicelat.errors import InternalError, VoicelatError
-from voicelat.verbs import demo, export, loadtest, replay, report, serve, settings, sweep
+from voicelat.verbs import (
+    demo,
+    doctor,
+    export,
+    loadtest,
+    replay,
+    report,
+    serve,
+    settings,
+    sweep,
+)
 from voicelat.verbs.options import exit_code, leave
 
 __all__ = ["OneLineErrors", "app"]
@@ -97,6 +107,7 @@ for verb, its_examples in (
     (loadtest.loadtest, loadtest.EXAMPLES),
     (report.report, report.EXAMPLES),
     (export.export, export.EXAMPLES),
+    (doctor.doctor, doctor.EXAMPLES),
     (settings.settings, settings.EXAMPLES),
 ):
     app.command(epilog=its_examples)(verb)

@@ -9,13 +9,16 @@ from __future__ import annotations
 from typing import Final
 
 from voicelat.doctor.catalog_app import APP_CHECKS
+from voicelat.doctor.catalog_settings import SETTINGS_CHECKS
+from voicelat.doctor.catalog_turns import TURNS_CHECKS
+from voicelat.doctor.catalog_url import URL_CHECKS
 from voicelat.doctor.check import Check
 from voicelat.doctor.result import CheckResult
 
 __all__ = ["CHECKS", "Check", "fault", "ok", "skipped"]
 
 
-_ALL: Final[tuple[Check, ...]] = (*APP_CHECKS,)
+_ALL: Final[tuple[Check, ...]] = (*SETTINGS_CHECKS, *URL_CHECKS, *APP_CHECKS, *TURNS_CHECKS)
 
 CHECKS: Final = {check.name: check for check in _ALL}
 """By name, in the order in which they are shown."""
