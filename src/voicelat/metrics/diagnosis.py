@@ -46,15 +46,24 @@ _NAMES: Final[dict[str, str]] = {
 _TRY: Final[dict[str, str]] = {
     "endpointing": (
         "lower VAD_HANGOVER_MS or STT_TIMEOUT_MS, or have the recogniser finalise sooner; "
-        "watch the cutoffs while you do"
+        "watch the cutoffs while you do. `voicelat doctor --turns FILE --only "
+        "double-wait,interim-results` looks for waits that are no setting's"
     ),
-    "llm": "a faster or warmed-up model, a shorter prompt, or an earlier speculative reply",
+    "llm": (
+        "a faster or warmed-up model, a shorter prompt, or an earlier speculative reply. "
+        "`voicelat doctor myserver:app --only tls-per-turn,client-keepalive,client-per-turn` "
+        "tells connections from the model"
+    ),
     "clause": "lower AI_MAX_WORDS_FIRST_REPLY, so that the first clause reaches the voice sooner",
-    "tts": "set TTS_PREWARM=true, cache the common openings, and stream mu-law rather than files",
+    "tts": (
+        "set TTS_PREWARM=true, cache the common openings, and stream mu-law rather than files. "
+        "`voicelat doctor --turns FILE --only openings,idle-connections` finds what is made anew"
+    ),
     "gate": "lower SPEAK_GATE_MS: the answer was ready and waited for silence",
     RESIDUAL: (
         "look for blocking I/O, logs and round trips on the event loop: set ASYNC_LOG_QUEUE=1 "
-        "and DEBUG=0, and move blocking work to a thread"
+        "and DEBUG=0, and move blocking work to a thread. `voicelat doctor myserver:app --only "
+        "blocking-call,slow-log-handler,gc-in-calls,loop-lag` names the lines"
     ),
 }
 
@@ -172,8 +181,8 @@ def _slow_first_partial(evidence: _Evidence) -> Finding | None:
     return Finding(
         "stt",
         says,
-        "stream audio to the recogniser from the start of the call, in its own region, and "
-        "ask for interim results",
+        "stream audio to the recogniser from the start of the call, in its own region, and ask "
+        "for interim results. `voicelat doctor --only round-trip,dns,interim-results` measures it",
     )
 
 
