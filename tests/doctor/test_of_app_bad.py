@@ -51,6 +51,9 @@ ASGI = {
 }
 
 
+pytestmark = pytest.mark.xdist_group("bad servers")  # what is made once for all of them
+
+
 @pytest.fixture(scope="module")
 def flask(tmp_path_factory: pytest.TempPathFactory) -> Told:
     return examined("bad_flask:app", APPS, {}, vendor_in=tmp_path_factory.mktemp("flask"))
