@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
+
+from pydantic import BaseModel
 
 from voicelat.agentkit.workflows.graph import (
     Ask,
@@ -147,6 +150,10 @@ def _longest(workflow: Workflow) -> int:
 
 
 def _agent(path: Path, node: Node, agents: Sequence[str]) -> Iterator[Problem]:
+    for field in (isinstance(node, Ask) and node.output) or ():
+        if keyword.iskeyword(field) or hasattr(BaseModel, field):
+            says = f"{field!r} has a meaning of its own in Python: call the field otherwise"
+            yield Problem((*path, "output", field), says)
     if isinstance(node, Classify | Ask) and node.agent not in agents:
         says = f"there is no agent {node.agent!r}; there are {', '.join(agents)}"
         yield Problem((*path, "agent"), says)

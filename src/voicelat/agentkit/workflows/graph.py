@@ -26,9 +26,13 @@ __all__ = [
     "Name",
     "Node",
     "Workflow",
+    "absent",
     "canonical",
     "following",
+    "holds",
+    "same",
     "version_of",
+    "words_of",
 ]
 
 SCHEMA: Final = 1
@@ -223,12 +227,17 @@ def words_of(case: Case) -> str:
 def holds(case: Case, value: object) -> bool:
     """Whether a test holds for the value of its template."""
     if case.is_ is not None:
-        return (value is None or value in ("", [])) == (case.is_ == "absent")
-    if case.one_of is not None:
-        return any(_same(value, one) for one in case.one_of)
-    return _same(value, case.equals)
+        return absent(value) == (case.is_ == "absent")
+    return same(value, *([case.equals] if case.one_of is None else case.one_of))
 
 
-def _same(value: object, other: object) -> bool:
-    # True is no 1: what a person wrote as yes is not a count.
-    return value == other and isinstance(value, bool) == isinstance(other, bool)
+def absent(value: object) -> bool:
+    """Whether it is null, an empty text or an empty list."""
+    return value is None or value in ("", [])
+
+
+def same(value: object, *others: object) -> bool:
+    """Whether it is one of them. True is no 1: a yes is not a count."""
+    return any(
+        value == other and isinstance(value, bool) == isinstance(other, bool) for other in others
+    )

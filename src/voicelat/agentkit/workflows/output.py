@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, create_model
 
-__all__ = ["ANSWER_TYPES", "Pair", "answer_model", "intent_model"]
+__all__ = ["ANSWER_TYPES", "Pair", "answer_model", "class_name", "intent_model"]
 
 
 class Pair(BaseModel):
@@ -35,7 +35,7 @@ def answer_model(name: str, fields: Mapping[str, str]) -> type[BaseModel]:
     """Every field is required, none may be added: what a strict JSON schema needs."""
     types: dict[str, Any] = {field: (ANSWER_TYPES[kind][0], ...) for field, kind in fields.items()}
     made: type[BaseModel] = create_model(
-        f"{_camel(name)}Answer", __config__=ConfigDict(extra="forbid"), **types
+        class_name(name, "Answer"), __config__=ConfigDict(extra="forbid"), **types
     )
     return made
 
@@ -44,10 +44,12 @@ def intent_model(name: str, intents: list[str]) -> type[BaseModel]:
     """One field, ``value``: one of the intents."""
     values: Any = Literal[tuple(intents)]
     made: type[BaseModel] = create_model(
-        f"{_camel(name)}Intent", __config__=ConfigDict(extra="forbid"), value=(values, ...)
+        class_name(name, "Intent"), __config__=ConfigDict(extra="forbid"), value=(values, ...)
     )
     return made
 
 
-def _camel(name: str) -> str:
-    return "".join(part.capitalize() for part in name.split("_"))
+def class_name(node: str, suffix: str) -> str:
+    """``write_it`` -> ``WriteItAnswer``; another node has another name."""
+    parts = [part if part[:1].isalpha() else f"_{part}" for part in node.split("_")]
+    return "".join(part.capitalize() for part in parts) + suffix
