@@ -111,6 +111,8 @@ class Call(
 class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A way out of a branch, taken when its test holds. One test, exactly."""
 
+    label: _Words | None = None
+    """For people, in the diagram. None: the test."""
     value: _Text
     """The template that is tested."""
     is_: Literal["present", "absent"] | None = msgspec.field(default=None, name="is")
@@ -216,6 +218,8 @@ def following(node: Node) -> list[tuple[str | None, str]]:
 
 def words_of(case: Case) -> str:
     """A test in words, for people."""
+    if case.label is not None:
+        return case.label
     place = case.value.strip("{} ")
     if case.is_ is not None:
         return f"{place} is {case.is_}"
