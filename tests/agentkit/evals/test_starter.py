@@ -19,10 +19,10 @@ from voicelat.agentkit.workflows.steps import Runnable
 
 
 def policy(agent: str, tool: str, arguments: dict[str, Any]) -> Verdict:
-    """A double: deletions never, messages to people after a person said yes."""
+    """A double: deletions never, messages and details of customers after a person said yes."""
     if tool == "leads.delete":
         return "deny"
-    return "ask" if tool == "whatsapp.send" else "allow"
+    return "ask" if tool in ("whatsapp.send", "crm.update") else "allow"
 
 
 def no_policy(agent: str, tool: str, arguments: dict[str, Any]) -> Verdict:

@@ -71,15 +71,20 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """
 
     tool: str
+    """Its id."""
     arguments: dict[str, Any] = {}
+    """Those that matter: others may be anything."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a run may take. None: anything."""
 
-    latency_ms: Annotated[int, msgspec.Meta(gt=0)] | None = None
-    cost_usd: Annotated[float, msgspec.Meta(ge=0)] | None = None
-    tool_calls: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    latency_ms: int | None = None
+    """From the event to the end of the run."""
+    cost_usd: float | None = None
+    """Of all models."""
+    tool_calls: int | None = None
+    """Asked for, refused ones included."""
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -107,7 +112,9 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ends: str | None = None
     """The end it must come to. None: any, or none."""
     limits: Limits = Limits()
+    """What it may take."""
     tags: list[str] = []
+    """The result sums up by them."""
 
 
 def fits(expected: Expected, tool: str, arguments: dict[str, Any]) -> bool:

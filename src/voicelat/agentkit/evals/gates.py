@@ -38,10 +38,13 @@ class GateVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """A gate against what was measured."""
 
     name: str
+    """What was limited."""
     limit: float
+    """The limit."""
     value: float | None
     """None: unknown, which passes no gate."""
     ok: bool
+    """Whether it holds."""
 
 
 def parse_gates(text: str) -> list[Gate]:

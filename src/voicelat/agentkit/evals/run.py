@@ -24,10 +24,13 @@ class CaseResult(msgspec.Struct, frozen=True, kw_only=True):
     """What came of one case."""
 
     case: str
+    """Its name."""
     ok: bool
+    """Whether it passed."""
     says: list[str]
     """What was wrong, a line each."""
     workflow: str
+    """The workflow that ran."""
     version: str
     """The hash of the workflow's content."""
     end: str | None
@@ -39,9 +42,11 @@ class CaseResult(msgspec.Struct, frozen=True, kw_only=True):
     forbidden: int
     """Forbidden calls that were made."""
     latency_ms: int
+    """From the event to the end of the run."""
     cost_usd: float | None
     """None: unknown."""
     tags: list[str]
+    """Of the case."""
 
 
 class TagResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,11 +60,13 @@ class EvalResult(msgspec.Struct, frozen=True, kw_only=True):
     """What came of all cases."""
 
     schema: int = SCHEMA
+    """Of this JSON."""
     model: str
     """``scripted``, or the live model's name."""
     cases: int
     """That were run."""
     passed: int
+    """Of them."""
     skipped: int
     """Cases for another model."""
     pass_rate: float | None
@@ -73,6 +80,7 @@ class EvalResult(msgspec.Struct, frozen=True, kw_only=True):
     latency_p50_ms: int | None
     """Of a case. None: nothing was run."""
     latency_p95_ms: int | None
+    """The same, nearest rank."""
     cost_usd: float | None
     """Of all cases. None: unknown for one of them."""
     tags: dict[str, TagResult]

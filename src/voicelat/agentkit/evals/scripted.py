@@ -31,9 +31,13 @@ class Called:
     """A tool call that was asked for."""
 
     agent: str
+    """In whose name."""
     tool: str
+    """Its id."""
     arguments: dict[str, Any]
+    """As they were given."""
     verdict: Verdict
+    """Of the policy: ``allow``, ``deny``, or ``ask`` a person."""
     done: bool
     """Whether it was made. Of a call that people were asked about: whether they said yes."""
 

@@ -38,14 +38,20 @@ __all__ = [
 SCHEMA: Final = 1
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,29}$")]
-_Words = Annotated[str, msgspec.Meta(max_length=200)]
-_Text = Annotated[str, msgspec.Meta(max_length=20_000)]
-_Tool = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$", max_length=64)]
-_Agent = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z][A-Za-z0-9_ -]{0,39}$")]
+Words = Annotated[str, msgspec.Meta(max_length=200)]
+Text = Annotated[str, msgspec.Meta(max_length=20_000)]
+Told = Annotated[str, msgspec.Meta(min_length=1, max_length=20_000)]
+ToolId = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$", max_length=64)]
+AgentName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z][A-Za-z0-9_ -]{0,39}$")]
+Literals = Annotated[list[str | int | float | bool], msgspec.Meta(min_length=1)]
 FieldKind = Literal[
     "text", "text_or_null", "integer", "integer_or_null", "number", "yes_no", "texts", "pairs"
 ]
 """Of an agent's answer. ``texts``: a list; ``pairs``: a list of {key, value}."""
+
+
+Intents = Annotated[dict[Name, Words], msgspec.Meta(min_length=2, max_length=20)]
+Output = Annotated[dict[Name, FieldKind], msgspec.Meta(min_length=1, max_length=20)]
 
 
 class Classify(
@@ -58,14 +64,18 @@ class Classify(
 ):
     """Which of a few intents is it? Gives ``value``, the intent."""
 
-    label: _Words | None = None
+    label: Words | None = None
     """For people, in the diagram. None: the node's name."""
-    agent: _Agent
-    instructions: _Text = "Decide what the message asks for."
-    input: _Text | list[_Text] = "{{event.text}}"
-    intents: Annotated[dict[Name, _Words], msgspec.Meta(min_length=2, max_length=20)]
+    agent: AgentName
+    """Who is asked: Voice, WhatsApp or Backoffice."""
+    instructions: Text = "Decide what the message asks for."
+    """What is to be decided."""
+    input: Text | list[Text] = "{{event.text}}"
+    """The message, with templates."""
+    intents: Intents
     """Intent -> what it means, for the model."""
     next: Name
+    """The node that follows."""
 
 
 class Ask(
@@ -78,16 +88,20 @@ class Ask(
 ):
     """An agent with its tools. Gives the fields of ``output``, or ``text`` without it."""
 
-    label: _Words | None = None
+    label: Words | None = None
     """For people, in the diagram. None: the node's name."""
-    agent: _Agent
-    instructions: Annotated[str, msgspec.Meta(min_length=1, max_length=20_000)]
-    input: _Text | list[_Text] = "{{event.text}}"
+    agent: AgentName
+    """Who is asked: Voice, WhatsApp or Backoffice."""
+    instructions: Told
+    """What the agent is to do."""
+    input: Text | list[Text] = "{{event.text}}"
+    """The message, with templates."""
     output: Annotated[dict[Name, FieldKind], msgspec.Meta(min_length=1, max_length=20)] | None = (
         None
     )
     """Field -> its kind. None: the agent answers in free text."""
     next: Name
+    """The node that follows."""
 
 
 class Call(
@@ -100,26 +114,31 @@ class Call(
 ):
     """One tool call. Gives the tool's result."""
 
-    label: _Words | None = None
+    label: Words | None = None
     """For people, in the diagram. None: the tool's id."""
-    tool: _Tool
+    tool: ToolId
+    """Such as ``leads.upsert``."""
     arguments: dict[str, Any] = {}
     """As JSON, with templates."""
     next: Name
+    """The node that follows."""
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A way out of a branch, taken when its test holds. One test, exactly."""
 
-    label: _Words | None = None
+    label: Words | None = None
     """For people, in the diagram. None: the test."""
-    value: _Text
+    value: Text
     """The template that is tested."""
     is_: Literal["present", "absent"] | None = msgspec.field(default=None, name="is")
     """``absent``: null, an empty text or an empty list."""
     equals: str | int | float | bool | None = None
-    one_of: Annotated[list[str | int | float | bool], msgspec.Meta(min_length=1)] | None = None
+    """It is equal to this."""
+    one_of: Literals | None = None
+    """It is equal to one of these."""
     next: Name
+    """The node that follows."""
 
 
 class Branch(
@@ -132,7 +151,7 @@ class Branch(
 ):
     """Chooses what comes next: by an intent (``intent`` and ``cases``), or by tests (``when``)."""
 
-    label: _Words | None = None
+    label: Words | None = None
     """For people, in the diagram. None: the node's name."""
     intent: Name | None = None
     """The `Classify` node whose intent decides. None: ``when`` decides."""
@@ -154,7 +173,7 @@ class End(
 ):
     """The run is over."""
 
-    label: _Words | None = None
+    label: Words | None = None
     """For people, in the diagram. None: the node's name."""
     result: dict[str, Any] = {}
     """What came of it, as JSON, with templates."""
@@ -167,16 +186,21 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """A graph without cycles, from ``start`` to an end."""
 
     schema: Literal[1] = SCHEMA
+    """Of the file."""
     name: Name
-    about: _Words = ""
+    """Its versions are kept under it."""
+    about: Words = ""
+    """One line for people."""
     events: Annotated[
         list[Literal["turn", "call_ended", "whatsapp_message"]], msgspec.Meta(min_length=1)
     ]
     """The kinds of event it is for."""
     start: Name
+    """The first node."""
     max_steps: Annotated[int, msgspec.Meta(ge=1, le=100)] = 32
     """Nodes in one run, at most."""
     nodes: Annotated[dict[Name, Node], msgspec.Meta(min_length=1, max_length=64)]
+    """Name -> node."""
 
     @property
     def version(self) -> str:
