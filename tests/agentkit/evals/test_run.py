@@ -15,7 +15,13 @@ from tests.agentkit.workflows.toolbox import TOOLBOX
 from voicelat.agentkit.evals.cases import Case, Happened
 from voicelat.agentkit.evals.gates import parse_gates
 from voicelat.agentkit.evals.junit import junit
-from voicelat.agentkit.evals.run import CaseResult, EvalResult, Hooks, run_evals
+from voicelat.agentkit.evals.run import (
+    CaseResult,
+    EvalResult,
+    Hooks,
+    publishing_gate,
+    run_evals,
+)
 from voicelat.agentkit.evals.scripted import Called, ScriptedSteps, Verdict, sample
 from voicelat.agentkit.workflows.graph import Workflow
 from voicelat.agentkit.workflows.read import decode
@@ -200,3 +206,22 @@ def test_a_sample_fits_its_model() -> None:
 
 def test_an_event_of_a_case_knows_what_it_is() -> None:
     assert case().event == Happened(kind="turn", text="hello")
+
+
+def test_a_workflow_that_fails_its_cases_is_held_back_with_the_first_that_failed() -> None:
+    def held(*cases: Case, gate: str = "") -> str | None:
+        return publishing_gate(
+            cases,
+            parse_gates(gate),
+            steps_for=lambda one: ScriptedSteps(one, TOOLBOX, allow),
+            now_ms=lambda: 0,
+        )(workflow("w"))
+
+    bad = case(case="bad", forbidden=["*"])
+    assert held(case()) is None
+    assert held(case(), bad, gate="pass_rate=0.5") is None
+    says = held(case(), bad, gate="pass_rate=1,forbidden=0")
+    assert says is not None
+    assert says.startswith("pass_rate is 0.5, not 1, forbidden is 1, not 0 (case bad: called leads")
+    assert (held(bad) or "").startswith("1 cases failed (case bad: ")
+    assert held(case(workflow="other")) == "there is no case for w with the scripted model"

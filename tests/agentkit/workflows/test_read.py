@@ -91,6 +91,8 @@ def test_a_bare_no_is_an_intent_and_not_false() -> None:
         ("schema: 1", "schema: 2", "w.yaml:1: schema: Invalid enum value 2"),
         ("name: small", "nam: small", "w.yaml:2: Object contains unknown field `nam`"),
         ("    next: route", "    nxt: route", "w.yaml:10: nodes.intent: Object contains unknown"),
+        ("lead: wants to buy", "lead: 7", "w.yaml:9: nodes.intent.intents.*: Expected `str`"),
+        ("events: [turn]", "events: [turn, fax]", "w.yaml:3: events.1: Invalid enum value 'fax'"),
         ("name: small", "name: [", "is not YAML"),
         ("name: small", "name: &a small", "w.yaml:2: anchors (&, *) are not read here"),
         ("name: small", "name: !!python/name:os.system x", "w.yaml:2: "),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -15,7 +16,7 @@ from voicelat.agentkit.evals.scripted import Called, Watched
 from voicelat.agentkit.workflows.steps import Runnable
 from voicelat.errors import VoicelatError
 
-__all__ = ["CaseResult", "EvalResult", "Hooks", "TagResult", "run_evals"]
+__all__ = ["CaseResult", "EvalResult", "Hooks", "TagResult", "publishing_gate", "run_evals"]
 
 SCHEMA: Final = 1
 
@@ -103,7 +104,7 @@ class EvalResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Hooks:
-    """Told what happens, as it happens. Override what you need."""
+    """Told what happens, case by case. Override what you need."""
 
     def run_began(self, cases: Sequence[Case]) -> None:
         """Before the first case."""
@@ -151,6 +152,46 @@ async def run_evals(
     summed = msgspec.structs.replace(summed, gates=verdicts)
     hooks.run_ended(summed)
     return summed
+
+
+def publishing_gate(
+    cases: Sequence[Case],
+    gates: Sequence[Gate],
+    *,
+    steps_for: Callable[[Case], Watched],
+    now_ms: Callable[[], int],
+    model: str = "scripted",
+) -> Callable[[Runnable], str | None]:
+    """For `Store.publish`: says why a workflow must not be published; None: it may.
+
+    The cases of other workflows are left out. One without cases of its own is not published:
+    nothing was shown.
+    """
+
+    def gate(workflow: Runnable) -> str | None:
+        own = [case for case in cases if case.workflow == workflow.name]
+        ran = asyncio.run(
+            run_evals(
+                own,
+                workflow_for=lambda _: workflow,
+                steps_for=steps_for,
+                now_ms=now_ms,
+                model=model,
+                gates=gates,
+            )
+        )
+        if not ran.cases:
+            return f"there is no case for {workflow.name} with the {model} model"
+        failed = [one for one in ran.results if not one.ok]
+        broken = [
+            f"{one.name} is {one.value}, not {one.limit:g}" for one in ran.gates if not one.ok
+        ]
+        if ran.ok:
+            return None
+        first = f" (case {failed[0].case}: {failed[0].says[0]})" if failed else ""
+        return (", ".join(broken) or f"{len(failed)} cases failed") + first
+
+    return gate
 
 
 async def _run(

@@ -139,7 +139,10 @@ def _convert(
         return msgspec.convert(data, kind)
     except msgspec.ValidationError as error:
         says, _, inner = str(error).partition(" - at `$")
-        steps = [step for step in inner.rstrip("`").replace("[", ".").split(".") if step]
+        inner = inner.rstrip("`").replace(
+            "[...]", ".*"
+        )  # one value of a mapping: it is not said which
+        steps = [step for step in inner.replace("[", ".").split(".") if step]
         path = (*where, *(int(s[:-1]) if s[:-1].isdigit() else s for s in steps))
         shown = f"{'.'.join(map(str, path))}: " if path else ""
         unknown = _UNKNOWN.search(says)
