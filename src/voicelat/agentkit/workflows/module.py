@@ -10,16 +10,18 @@ A module is code, and loading it runs it: read it before you publish it, like an
 from __future__ import annotations
 
 import ast
+import builtins
 import inspect
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
+import agents as agents_sdk
 import msgspec
 from agents import Agent, FunctionTool, RunContextWrapper
 from pydantic import BaseModel
@@ -35,7 +37,6 @@ __all__ = ["Module", "load_module", "load_source"]
 _IMPORTS: Final = frozenset(
     {
         "__future__",
-        "agents",
         "datetime",
         "enum",
         "json",
@@ -117,13 +118,11 @@ def load_source(
         raise InvalidFile(path, f"name it like a workflow ([a-z0-9_], at most 30), not {name!r}")
     _check_source(source, path)
     version = version_of(source)
-    module = _executed(source, f"voicelat_workflow_{version[:16]}", path)
+    stands_in = _stand_in(_Runner(frozenset(agents), act_as, path))
+    module = _executed(source, f"voicelat_workflow_{version[:16]}", path, stands_in)
     _check_entrance(module, path)
     for agent in [one for one in vars(module).values() if isinstance(one, Agent)]:
         _check_agent(agent, path, catalog, agent.name if agent.name in agents else act_as)
-    names = {one: one for one in agents}
-    vars(module)["Runner"] = _Runner(names, act_as)
-    vars(module)["trace"] = _no_trace
     return Module(name=name, version=version, source=source, _module=module)
 
 
@@ -139,7 +138,7 @@ def _check_source(source: str, path: object) -> None:
         raise InvalidFile(path, f"is not Python: {error}") from error
     for node in ast.walk(tree):
         for imported in _imported(node):
-            if not any(f"{imported}.".startswith(f"{one}.") for one in _IMPORTS):
+            if not _may_import(imported):
                 where = f"{path}:{getattr(node, 'lineno', 1)}"
                 says = f"imports {imported}, which does not run here: use a tool instead"
                 raise InvalidFile(where, says)
@@ -150,21 +149,37 @@ def _check_source(source: str, path: object) -> None:
 
 def _imported(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Import):
-        # `import agents` would reach the SDK's own Runner.
-        yield from (
-            f"all of {one.name}" if one.name.split(".")[0] == "agents" else one.name
-            for one in node.names
-        )
+        yield from (one.name for one in node.names)
     elif isinstance(node, ast.ImportFrom):
         yield ("." * node.level) + (node.module or "")
+
+
+def _may_import(name: str) -> bool:
+    if name == "agents" or name.startswith("agents."):
+        return name == "agents"  # its inner modules hold the SDK's own Runner
+    return any(f"{name}.".startswith(f"{one}.") for one in _IMPORTS)
 
 
 def _is_runner(node: ast.Attribute) -> bool:
     return isinstance(node.value, ast.Name) and node.value.id == "Runner" and node.attr != "run"
 
 
-def _executed(source: str, name: str, path: object) -> ModuleType:
+def _stand_in(runner: _Runner) -> ModuleType:
+    """What the module gets for ``agents``: the SDK with our `Runner`, and a `trace` that posts
+    nothing."""
+    module = ModuleType("agents")
+    vars(module).update({name: getattr(agents_sdk, name) for name in agents_sdk.__all__})
+    vars(module).update(Runner=runner, trace=_no_trace)
+    return module
+
+
+def _executed(source: str, name: str, path: object, stands_in: ModuleType) -> ModuleType:
+    def importing(imported: str, *args: Any) -> Any:
+        return stands_in if imported == "agents" else builtins.__import__(imported, *args)
+
     module = ModuleType(name)
+    # However and wherever it imports the SDK, this is what it gets.
+    vars(module)["__builtins__"] = {**vars(builtins), "__import__": importing}
     sys.modules[name] = module  # pydantic looks up there what annotations mean
     try:
         exec(compile(source, str(path), "exec", dont_inherit=True), vars(module))
@@ -256,8 +271,9 @@ class _Answered:
 class _Runner:
     """Stands where the module has the SDK's `Runner`."""
 
-    names: Mapping[str, str]
+    names: frozenset[str]
     act_as: str
+    path: object
 
     async def run(
         self,
@@ -270,7 +286,8 @@ class _Runner:
     ) -> _Answered:
         """One run of an agent, as one of ours."""
         steps = current_steps()
-        acts_as = self.names.get(starting_agent.name, self.act_as)
+        acts_as = starting_agent.name if starting_agent.name in self.names else self.act_as
+        _check_agent(starting_agent, self.path, None, acts_as)  # it may have been made just now
         steps.note("node", node=starting_agent.name, does="agent", agent=acts_as)
         told = await _instructions(starting_agent, context)
         if DATA not in told:
