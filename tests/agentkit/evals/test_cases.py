@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from voicelat.agentkit.evals.cases import Expected, fits, read_cases
 from voicelat.errors import InvalidFile
 
-GOOD = {"case": "a", "workflow": "w", "event": {"kind": "turn", "text": "שלום"}}
+GOOD_EVENT = {"kind": "turn", "text": "שלום"}
+GOOD = {"case": "a", "workflow": "w", "event": GOOD_EVENT}
 
 
 def read(folder: Path, *lines: object) -> Any:
@@ -25,6 +26,11 @@ def read(folder: Path, *lines: object) -> Any:
 
 def test_empty_lines_and_comments_are_passed_over(tmp_path: Path) -> None:
     assert [one.case for one in read(tmp_path, "// ours", "", GOOD)] == ["a"]
+
+
+def test_no_two_cases_are_one_event(tmp_path: Path) -> None:
+    own = {**GOOD, "case": "b", "event": {**GOOD_EVENT, "id": "mine"}}
+    assert [one.event.id for one in read(tmp_path, GOOD, own)] == ["eval.a", "mine"]
 
 
 @pytest.mark.parametrize(

@@ -19,14 +19,14 @@ SMALL = """
 from agents import Agent, Runner, trace
 from pydantic import BaseModel
 
-helper = Agent(name="Helper", instructions="Help.")
+clerk = Agent(name="Clerk", instructions="Help.")
 
 class WorkflowInput(BaseModel):
     input_as_text: str
 
 async def run_workflow(workflow_input: WorkflowInput):
     with trace("small"):
-        result = await Runner.run(helper, workflow_input.input_as_text)
+        result = await Runner.run(clerk, workflow_input.input_as_text)
         return {"said": result.final_output}
 """
 
@@ -50,8 +50,8 @@ async def test_an_export_of_agent_builder_runs_with_its_agents_as_ours() -> None
     [
         ("import Agent, Runner", "import Agent, Runner as R"),
         ("        result", "        from agents import Runner as R\n        result"),
-        ("helper =", "import agents\nR = agents.Runner\nhelper ="),
-        ("helper =", "R = Runner\nhelper ="),
+        ("clerk =", "import agents\nR = agents.Runner\nclerk ="),
+        ("clerk =", "R = Runner\nclerk ="),
     ],
 )
 async def test_there_is_no_other_runner_to_be_had(old: str, new: str) -> None:
@@ -108,7 +108,7 @@ def test_what_cannot_run_here_is_refused_with_its_line(old: str, new: str, says:
 
 
 async def test_an_agent_made_while_it_runs_is_held_to_the_same() -> None:
-    late = SMALL.replace("run(helper,", "run(Agent(name='B', handoffs=[helper]),")
+    late = SMALL.replace("run(clerk,", "run(Agent(name='B', handoffs=[clerk]),")
     with pytest.raises(InvalidFile, match=r"small\.py: agent 'B' has handoffs"):
         await load_source(late, "small", "small.py").run(FakeEvent(), MemorySteps())
 

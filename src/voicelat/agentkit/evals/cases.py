@@ -37,7 +37,8 @@ _PATTERNS: Final = frozenset({"matches", "contains", "one_of"})
 class Happened(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The event of a case."""
 
-    id: str = "eval"
+    id: str = ""
+    """Empty in a file: made from the name of the case, so that no two cases are one event."""
     kind: Literal["turn", "call_ended", "whatsapp_message"]
     call_id: str | None = None
     thread_id: str | None = None
@@ -162,8 +163,13 @@ def _decoded(raw: bytes, source: object) -> list[Case]:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
             says = " ".join(str(error).split())
             raise InvalidFile(f"{source}:{number}", f"is no case: {says}") from error
-        cases.append(case)
+        cases.append(case if case.event.id else _named(case))
     return cases
+
+
+def _named(case: Case) -> Case:
+    event = msgspec.structs.replace(case.event, id=f"eval.{case.case}")
+    return msgspec.structs.replace(case, event=event)
 
 
 def _check_patterns(case: Case) -> None:

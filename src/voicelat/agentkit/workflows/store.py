@@ -62,6 +62,7 @@ class Version:
 class Store:
     """Versions in one SQLite file, which is made when it is not there.
 
+    ``catalog``: what is published is held against it. ``act_as``: see `load_module`.
     Raises InvalidFile for a file that is no such store.
     """
 
@@ -70,9 +71,11 @@ class Store:
         path: Path,
         catalog: Catalog | None = None,
         *,
+        act_as: str = "Backoffice",
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._path = path
+        self._act_as = act_as
         self._catalog = catalog
         self._now = now
 
@@ -91,7 +94,7 @@ class Store:
         """
         runnable: Workflow | Module
         if path.suffix == ".py":
-            runnable = load_module(path, self._catalog)
+            runnable = load_module(path, self._catalog, act_as=self._act_as)
             kind, content = "module", runnable.source
         else:
             runnable = read_workflow(path, self._catalog)
@@ -156,7 +159,7 @@ class Store:
         if not isinstance(content, str) or version_of(content) != full:
             raise InvalidFile(where, "was changed after it was published: publish it again")
         if kind == "module":
-            return load_source(content, name, where, self._catalog)
+            return load_source(content, name, where, self._catalog, act_as=self._act_as)
         return restored(content, where)
 
     @contextmanager
