@@ -7,7 +7,7 @@ knows are refused: a misspelt ``forbidden`` would forbid nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from importlib.resources import files
 from pathlib import Path
@@ -134,7 +134,7 @@ def starter(name: str) -> list[Case]:
     return _decoded(file.read_bytes(), f"{name}.jsonl")
 
 
-def read_cases(paths: Iterable[Path]) -> list[Case]:
+def read_cases(paths: Sequence[Path]) -> list[Case]:
     """The cases of files. Raises InvalidFile (file:line) for a line that is none, and for a name
     that stands there twice."""
     cases: list[Case] = []
