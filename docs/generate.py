@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +20,11 @@ from typing import Any
 import typer
 from msgspec import Struct
 
+from voicelat.agentkit.evals import cases, gates, scripted
+from voicelat.agentkit.evals import run as eval_run
+from voicelat.agentkit.workflows import graph
+from voicelat.agentkit.workflows.diagram import diagram
+from voicelat.agentkit.workflows.read import builtin, json_schema
 from voicelat.cli import app
 from voicelat.doctor import result as doctor
 from voicelat.doctor.catalog import CHECKS
@@ -188,6 +194,13 @@ def code_part(path: Path) -> str:
     return f"```python\n{path.read_text(encoding='utf-8').strip()}\n```"
 
 
+def workflow_part(name: str) -> str:
+    """The diagram of a workflow that is built in."""
+    return f"```mermaid\n{diagram(builtin(name), 'mermaid')}\n```"
+
+
+WORKFLOW_SCHEMA = ROOT / "src/voicelat/agentkit/workflows/workflow.schema.json"
+
 PARTS: dict[Path, dict[str, Callable[[], str]]] = {
     HERE / "turn.md": {
         "caller states": lambda: states_part(Caller.SILENT, CALLER_MOVES),
@@ -234,6 +247,26 @@ PARTS: dict[Path, dict[str, Callable[[], str]]] = {
         "examination": lambda: fields_part(doctor.Examination),
         "check": lambda: fields_part(doctor.CheckResult),
     },
+    HERE / "workflows.md": {
+        "voice_turn": lambda: workflow_part("voice_turn"),
+        "whatsapp": lambda: workflow_part("whatsapp"),
+        "workflow": lambda: fields_part(graph.Workflow),
+        "classify": lambda: fields_part(graph.Classify),
+        "agent": lambda: fields_part(graph.Ask),
+        "tool": lambda: fields_part(graph.Call),
+        "branch": lambda: fields_part(graph.Branch),
+        "case": lambda: fields_part(graph.Case),
+        "end": lambda: fields_part(graph.End),
+    },
+    HERE / "evals.md": {
+        "case": lambda: fields_part(cases.Case),
+        "expected": lambda: fields_part(cases.Expected),
+        "limits": lambda: fields_part(cases.Limits),
+        "eval result": lambda: fields_part(eval_run.EvalResult),
+        "case result": lambda: fields_part(eval_run.CaseResult),
+        "called": lambda: fields_part(scripted.Called),
+        "gate": lambda: fields_part(gates.GateVerdict),
+    },
     ROOT / "README.md": {"example": lambda: code_part(ROOT / "examples" / "fifteen_lines.py")},
 }
 
@@ -252,7 +285,11 @@ def filled(page: str, parts: Mapping[str, Callable[[], str]]) -> str:
 
 def main(check: bool) -> int:
     """Write everything, or compare it with what would be written; 1 when something is stale."""
-    pages = {HERE / "cli.md": cli_page(), HERE / "settings.md": settings_page()}
+    pages = {
+        HERE / "cli.md": cli_page(),
+        HERE / "settings.md": settings_page(),
+        WORKFLOW_SCHEMA: json.dumps(json_schema(), indent=2) + "\n",
+    }
     for path, parts in PARTS.items():
         pages[path] = filled(path.read_text(encoding="utf-8"), parts)
     stale = False
