@@ -103,7 +103,7 @@ def _answer(
     if output_schema is not None and not output_schema.is_plain_text():
         answer = filled(output_schema.json_schema(), heard)
         return assistant_message(json.dumps(answer, ensure_ascii=False))
-    ids = {
+    ids: dict[str, str] = {
         tool.name: tool.name.replace("_", ".", 1)
         for tool in tools
         if isinstance(tool, FunctionTool)
@@ -133,8 +133,8 @@ def _message(items: list[Any]) -> Any:
 
 def _done(items: list[Any], ids: dict[str, str]) -> list[tuple[str, dict[str, Any]]]:
     """The tools that were called, and what they gave; a text that is no object is an error."""
-    names: dict[Any, str] = {
-        item["call_id"]: ids.get(item["name"], item["name"])
+    names: dict[str, str] = {
+        str(item["call_id"]): ids.get(item["name"], str(item["name"]))
         for item in items
         if isinstance(item, dict) and item.get("type") == "function_call"
     }

@@ -15,7 +15,7 @@ __all__ = ["TOOLS"]
 class FindSlots(Arguments):
     from_: Annotated[Time, Field(alias="from")]
     to: Time
-    minutes: Annotated[int, Field(ge=5, le=1440)]
+    minutes: Annotated[int, Field(ge=15, le=480)]
 
 
 class Slot(Result):

@@ -18,7 +18,7 @@ _CRM: Final = frozenset({"Voice", "Backoffice"})
 class UpsertLead(Arguments):
     name: Words | None
     phone: Phone | None
-    external_id: Id | None
+    external_id: Words | None
     provider: Word | None
     notes: Note | None
     source: Word

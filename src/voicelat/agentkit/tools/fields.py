@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, StringConstraints
 
@@ -12,17 +12,19 @@ from voicelat.agentkit.tools.tool import Arguments
 __all__ = ["Change", "Id", "Language", "Limit", "Note", "Phone", "Seconds", "Time", "Word", "Words"]
 
 
-def _zoned(text: str) -> str:
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError("write a time as in 2026-03-01T09:30:00+02:00") from None
-    if time.tzinfo is None:
-        raise ValueError("a time needs its zone, as in 2026-03-01T09:30:00+02:00")
+_ISO: Final = (
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
+    r"(Z|[+-][0-9]{2}:[0-9]{2})$"
+)
+
+
+def _real(text: str) -> str:
+    """The text, where it is a time that exists."""
+    datetime.fromisoformat(text)
     return text
 
 
-Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:+@-]{1,128}$")]
+Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:+@-]{1,100}$")]
 """Ours, Twilio's or a user's own."""
 Phone = Annotated[
     str,
@@ -31,9 +33,12 @@ Phone = Annotated[
 ]
 Time = Annotated[
     str,
-    StringConstraints(max_length=40),
-    AfterValidator(_zoned),
-    Field(json_schema_extra={"format": "date-time"}, description="ISO 8601 with its zone"),
+    StringConstraints(pattern=_ISO, max_length=40),
+    AfterValidator(_real),
+    Field(
+        json_schema_extra={"format": "date-time"},
+        description="ISO 8601 with its zone, such as 2026-03-01T09:30:00+02:00",
+    ),
 ]
 Language = Annotated[
     str,
