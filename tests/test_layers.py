@@ -46,6 +46,7 @@ def test_the_contracts_hold(copy: Path) -> None:
         ("turn/events.py", "import voicelat.twilio", "Each layer"),
         ("engine/logs.py", "import gevent", "The process that carries calls"),
         ("bridge/patched.py", "import eventlet.patcher", "The process that carries calls"),
+        ("agentkit/api.py", "import voicelat.agentkit.approver", "Agents cannot approve"),
         ("misc.py", "", "Each layer"),
     ],
 )

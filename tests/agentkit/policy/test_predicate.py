@@ -124,10 +124,25 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner),
     max_leaves=6,
 )
+OPERATORS = [
+    "==",
+    "!=",
+    "<",
+    ">=",
+    "in",
+    "not",
+    "and",
+    "or",
+    "is",
+    "len (",
+    "(",
+    ")",
+    ".",
+    ",",
+    ":",
+]
 WORDS = st.sampled_from(
-    'a|b|null|true|1|-2.5|"x"|[1,"x",null]|(|)|==|!=|<|>=|in|not|and|or|is|len (|["k"]|.|,|:'.split(
-        "|"
-    )
+    ["a", "b", "null", "true", "1", "-2.5", '"x"', '[1,"x",null]', '["k"]', *OPERATORS]
 )
 
 
