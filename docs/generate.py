@@ -19,6 +19,7 @@ from typing import Any
 import typer
 from msgspec import Struct
 
+from voicelat.agentkit.tools import ToolSet, form_of
 from voicelat.cli import app
 from voicelat.lab import replay
 from voicelat.lab.sweep import result
@@ -160,9 +161,19 @@ def knobs_part(cls: type[Struct]) -> str:
     return "\n".join(rows)
 
 
-def code_part(path: Path) -> str:
+def code_part(path: Path, language: str = "python") -> str:
     """A file of code, whole."""
-    return f"```python\n{path.read_text(encoding='utf-8').strip()}\n```"
+    return f"```{language}\n{path.read_text(encoding='utf-8').strip()}\n```"
+
+
+def tools_part() -> str:
+    """The tools that agents have; ``?`` marks what may be null."""
+    rows = [_row("tool", "what it is for", "arguments", "agents"), "|---|---|---|---|"]
+    for tool in ToolSet.builtin():
+        names = ", ".join(f"`{f.name}{'' if f.required else '?'}`" for f in form_of(tool))
+        title = f"`{tool.id}`" if tool.writes else f"`{tool.id}` (reads)"
+        rows.append(_row(title, tool.about, names, ", ".join(sorted(tool.agents))))
+    return "\n".join(rows)
 
 
 PARTS: dict[Path, dict[str, Callable[[], str]]] = {
@@ -200,6 +211,13 @@ PARTS: dict[Path, dict[str, Callable[[], str]]] = {
         "in sequence": lambda: fields_part(result.InSequence),
         "verbatim": lambda: fields_part(replay.VerbatimResult),
         "different": lambda: fields_part(replay.Different),
+    },
+    HERE / "tools.md": {
+        "tools": tools_part,
+        "invoice": lambda: code_part(ROOT / "examples" / "invoice_tool.py"),
+        "policy": lambda: code_part(
+            ROOT / "src" / "voicelat" / "agentkit" / "policy" / "policies.yaml", "yaml"
+        ),
     },
     ROOT / "README.md": {"example": lambda: code_part(ROOT / "examples" / "fifteen_lines.py")},
 }
