@@ -34,6 +34,8 @@ try:
     )
     from agents.tool_context import ToolContext
     from pydantic import BaseModel
+
+    from voicelat.agentkit.readable import ReadableCalls
 except ImportError:
     raise MissingExtra("agents", "an agent") from None
 
@@ -116,7 +118,7 @@ def sdk_agent(
     return Agent(
         name=name,
         instructions=instructions(name, language),
-        model=model,
+        model=ReadableCalls(model),
         # One tool at a time: a resumed run must find the calls in the order they were made.
         model_settings=ModelSettings(store=False, parallel_tool_calls=False if own else None),
         tools=[_function_tool(tool, invoke, guardrails) for tool in own],
