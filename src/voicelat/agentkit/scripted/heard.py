@@ -27,12 +27,14 @@ _WISHES: Final = {
 }
 _NOTHING: Final = ("none", "other", "general", "unknown")
 _NAME: Final = re.compile(
-    r"(?:my name is|this is|שמי|קוראים לי|השם שלי(?: הוא)?)\s+"
+    r"(?:(?i:my name is|this is)|שמי|קוראים לי|השם שלי(?: הוא)?)\s+"
     r"([A-Z\u05d0-\u05ea][\w'\u05f3-]*(?:\s[A-Z\u05d0-\u05ea][\w'\u05f3-]+)?)"
 )
 _EMAIL: Final = re.compile(r"[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64}){1,4}")
 _PHONE: Final = re.compile(r"\+[1-9][0-9]{6,14}\b")
-_ADDRESS: Final = re.compile(r"(?:address is|moved to|הכתובת[^:,.]{0,20}היא|עברתי ל)\s*([^.,;\n]+)")
+_ADDRESS: Final = re.compile(
+    r"(?:(?i:address is|moved to)|הכתובת[^:,.]{0,20}היא|עברתי ל)\s*([^.,;\n]+)"
+)
 _HOUR: Final = re.compile(r"(?:\bat|בשעה|ב-)\s*([0-9]{1,2})(?::([0-9]{2}))?\s*(am|pm)?", re.I)
 _DAYS: Final = (
     ("monday", "יום שני"),
@@ -172,7 +174,8 @@ def _instant(text: str) -> datetime | None:
         instant = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return instant if instant.tzinfo else None
+    # No calendar goes on from the last year there is.
+    return instant if instant.tzinfo and 1970 <= instant.year < 9999 else None
 
 
 def _line(text: str) -> str:
