@@ -20,6 +20,7 @@ from typing import Any
 import typer
 from msgspec import Struct
 
+from voicelat.agentkit.tools import ToolSet, form_of
 from voicelat.agentkit.evals import cases, gates, scripted
 from voicelat.agentkit.evals import run as eval_run
 from voicelat.agentkit.workflows import graph
@@ -189,9 +190,19 @@ def checks_part(subject: doctor.Subject) -> str:
     return "\n".join(rows)
 
 
-def code_part(path: Path) -> str:
+def code_part(path: Path, language: str = "python") -> str:
     """A file of code, whole."""
-    return f"```python\n{path.read_text(encoding='utf-8').strip()}\n```"
+    return f"```{language}\n{path.read_text(encoding='utf-8').strip()}\n```"
+
+
+def tools_part() -> str:
+    """The tools that agents have; ``?`` marks what may be null."""
+    rows = [_row("tool", "what it is for", "arguments", "agents"), "|---|---|---|---|"]
+    for tool in ToolSet.builtin():
+        names = ", ".join(f"`{f.name}{'' if f.required else '?'}`" for f in form_of(tool))
+        title = f"`{tool.id}`" if tool.writes else f"`{tool.id}` (reads)"
+        rows.append(_row(title, tool.about, names, ", ".join(sorted(tool.agents))))
+    return "\n".join(rows)
 
 
 def workflow_part(name: str) -> str:
@@ -266,6 +277,13 @@ PARTS: dict[Path, dict[str, Callable[[], str]]] = {
         "case result": lambda: fields_part(eval_run.CaseResult),
         "called": lambda: fields_part(scripted.Called),
         "gate": lambda: fields_part(gates.GateVerdict),
+    },
+    HERE / "tools.md": {
+        "tools": tools_part,
+        "invoice": lambda: code_part(ROOT / "examples" / "invoice_tool.py"),
+        "policy": lambda: code_part(
+            ROOT / "src" / "voicelat" / "agentkit" / "policy" / "policies.yaml", "yaml"
+        ),
     },
     ROOT / "README.md": {"example": lambda: code_part(ROOT / "examples" / "fifteen_lines.py")},
 }

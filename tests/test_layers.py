@@ -47,6 +47,7 @@ def test_the_contracts_hold(copy: Path) -> None:
         ("engine/logs.py", "import gevent", "The process that carries calls"),
         ("bridge/patched.py", "import eventlet.patcher", "The process that carries calls"),
         ("serve/app.py", "import voicelat.metrics.exporters.tables", "The process that carries"),
+        ("agentkit/api.py", "import voicelat.agentkit.approver", "Agents cannot approve"),
         ("misc.py", "", "Each layer"),
     ],
 )
