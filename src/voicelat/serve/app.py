@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
+from msgspec.structs import asdict
 from starlette.applications import Starlette
 from starlette.datastructures import FormData
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
@@ -19,6 +20,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from voicelat import __version__
+from voicelat.agentkit.runs.feed import CallFeed
 from voicelat.engine.config import EngineConfig
 from voicelat.engine.guards import LAG_BUCKETS_MS, LoopWatch
 from voicelat.engine.recording import TapeDeck
@@ -63,6 +65,7 @@ class TwilioServer:
     `stream_token` into its TwiML.
 
     ``on_turn`` is called on the event loop with each closed turn; it must not block.
+    ``feed``: tells the agents' process of turns and ended calls; None: there are no agents.
     ``lost_logs``: how many log lines were dropped so far, None: nobody counts. ``crew``: the other
     workers on the same port; None: this process is alone.
     """
@@ -79,6 +82,7 @@ class TwilioServer:
         settings: dict[str, str | int | float | bool] | None = None,
         prewarm: bool = True,
         on_turn: Callable[[TurnRecord], None] | None = None,
+        feed: CallFeed | None = None,
         lost_logs: Callable[[], int] | None = None,
         crew: Crew | None = None,
     ) -> None:
@@ -94,6 +98,7 @@ class TwilioServer:
         life_s = config.token_life_s
         self._tokens = StreamTokens(life_s) if crew is None else crew.tokens(life_s)
         self._tell = on_turn or (lambda _record: None)
+        self._feed = feed
         self._recorder = MetricRecorder(config.turns_file) if config.turns_file else None
         self._deck = TapeDeck(config.record_dir) if config.record_dir else None
         self._exporter = PrometheusExporter(self._recorder.counts if self._recorder else None)
@@ -194,6 +199,19 @@ class TwilioServer:
             "fate",
             lambda: {"dropped": self.watch.lost_logs()},
         )
+        if self._feed is not None:
+            events = self._feed.counts
+            show.watch_counts(
+                "voicelat_agent_events",
+                "Events for the agents by what became of them",
+                "fate",
+                lambda: {key: value for key, value in asdict(events()).items() if key != "waiting"},
+            )
+            show.watch_gauge(
+                "voicelat_agent_events_waiting",
+                "Events the agents' process has not taken yet",
+                lambda: events().waiting,
+            )
         if self._deck is not None:
             lost = self._deck.lost
             show.watch_counts(
@@ -234,6 +252,8 @@ class TwilioServer:
                 counts = self._recorder.counts()
                 if counts.dropped or counts.failed or counts.waiting:
                     _LOG.error("turns were lost (%s): %s", self._recorder.last_error, counts)
+            if self._feed is not None and (lost := self._feed.close()) is not None:
+                _LOG.error("%s", lost)
             if self._deck is not None:
                 self._deck.close()
             await self._stack.aclose()
@@ -242,6 +262,8 @@ class TwilioServer:
         self._exporter.observe(record)
         if self._recorder is not None:
             self._recorder.record(record)
+        if self._feed is not None:
+            self._feed.turn(record)
         self._tell(record)
 
     # -- Twilio -------------------------------------------------------------------------------
@@ -320,6 +342,8 @@ class TwilioServer:
         finally:
             self._note_calls(self.loop.calls)
         self._sockets[summary.why] += 1
+        if self._feed is not None and summary.call_id is not None:
+            self._feed.ended(summary.call_id, summary.why)
         if summary.call_id is None:
             _LOG.warning("a media socket came to no call: %s", summary.why)
         self._sockets["recogniser lost"] += len(summary.recogniser_errors)
