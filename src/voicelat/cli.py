@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 
 from voicelat import __version__
 from voicelat.errors import InternalError, VoicelatError
-from voicelat.verbs import demo, loadtest, replay, report, serve, settings, sweep
+from voicelat.verbs import agents, demo, loadtest, replay, report, serve, settings, sweep
 from voicelat.verbs.options import exit_code, leave
 
 __all__ = ["OneLineErrors", "app"]
@@ -99,3 +99,4 @@ for verb, its_examples in (
     (settings.settings, settings.EXAMPLES),
 ):
     app.command(epilog=its_examples)(verb)
+app.add_typer(agents.agents, name="agents")

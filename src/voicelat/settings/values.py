@@ -259,7 +259,13 @@ class Values(Struct, frozen=True, kw_only=True):
     )
     agents_env: Annotated[Text, _is("The environment whose policy applies.")] = "prod"
     agent_model: Annotated[
-        Text | None, _is("The agents' model. None: a scripted one, to try things.")
+        Text, _is("The agents' model: scripted (no key), openai:NAME or recorded:FILE.")
+    ] = "scripted"
+    agent_tools: Annotated[Text | None, _is("Modules with tools of your own, commas between.")] = (
+        None
+    )
+    agents_redact: Annotated[
+        Text | None, _is("More fields that the agents' log must not keep, commas between.")
     ] = None
     policy_file: Annotated[
         Path | None, _is("What agents may do. None: the policy that comes with voicelat.")

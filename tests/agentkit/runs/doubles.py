@@ -6,6 +6,7 @@ one meets the same ones. `KILL` names a boundary: the process kills itself there
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections import Counter
@@ -17,29 +18,28 @@ import httpx
 from agents import Agent, FunctionTool, Model, ModelResponse, Usage
 from agents.items import TResponseStreamEvent
 from agents.testing import assistant_message, function_call
-from pydantic import BaseModel, ConfigDict
-
 from tests.agentkit.runs.contract_server import AGENTS_TOKEN, NEEDS_GRANT
+
 from voicelat.agentkit.runs.contract import Asked, Invoke, Parts, Steps, ToolFailed, ToolLike
 from voicelat.agentkit.runs.event import Event
 from voicelat.agentkit.runs.store import Approval, Store
 from voicelat.agentkit.runs.worker import Worker
+from voicelat.errors import UsageError
 
 __all__ = ["BOUNDARIES", "SCRIPT", "event", "parts", "work"]
 
 
-class AnyArguments(BaseModel):
-    """Takes what it is given, as long as there is no ``wrong`` in it."""
-
-    model_config = ConfigDict(extra="allow")
-    wrong: Literal[None] = None
-
-
 @dataclass(frozen=True)
 class FakeTool:
+    """Takes any object without ``wrong`` in it."""
+
     id: str
-    arguments: type[BaseModel] = AnyArguments
     agents: frozenset[str] = frozenset({"Voice"})
+
+    def checked(self, arguments: object) -> dict[str, Any]:
+        if not isinstance(arguments, dict) or "wrong" in arguments:
+            raise UsageError("wrong: is wrong")
+        return arguments
 
 
 class FakeTools:
@@ -87,13 +87,12 @@ class FakeModel(Model):
         raise NotImplementedError
 
 
-def sdk_agent(name: str, invoke: Invoke, model: Model) -> Agent[Any]:
+def sdk_agent(name: str, invoke: Invoke, model: Model, _language: str | None) -> Agent[Any]:
     """An agent with the tools of the script."""
 
     def tool(tool_id: str) -> FunctionTool:
         async def on_invoke(context: Any, arguments: str) -> str:
-            given = AnyArguments.model_validate_json(arguments).model_dump(exclude={"wrong"})
-            return await invoke(FakeTool(tool_id), given, context.tool_call_id)
+            return await invoke(FakeTool(tool_id), json.loads(arguments), context.tool_call_id)
 
         schema = {"type": "object", "properties": {}, "additionalProperties": True}
         return FunctionTool(
@@ -246,12 +245,15 @@ def event(name: str = "CA1.1") -> Event:
     )
 
 
-def work(db_url: str, api_url: str, kill: str | None, forever: Callable[[], None]) -> None:
-    """A worker's process: takes the event (again, as an outbox would) and works until killed."""
+def work(db_url: str, api_url: str, kill: str | None, until_stopped: Callable[[], None]) -> None:
+    """A worker's process: takes the event (again, as an outbox would) and works until killed or
+    asked to stop."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # before there are threads
     some, fate = parts(db_url, api_url, kill)
     worker = Worker(some, db_url)
     worker.start()
     fate.at("before enqueue")
     worker.enqueue(event())
     fate.at("after enqueue")
-    forever()
+    until_stopped()
+    worker.stop(1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, Protocol
 
-from agents import Agent, Model
+from agents import Agent, Model, RunConfig
 from pydantic import BaseModel
 
 from voicelat.agentkit.runs.event import Event
@@ -19,6 +19,7 @@ __all__ = [
     "Asked",
     "Invoke",
     "Parts",
+    "Spent",
     "Steps",
     "Told",
     "ToolFailed",
@@ -58,9 +59,8 @@ class ToolLike(Protocol):
         """Its canonical id, such as ``leads.upsert``."""
         ...
 
-    @property
-    def arguments(self) -> type[BaseModel]:
-        """What it takes."""
+    def checked(self, arguments: object) -> dict[str, Any]:
+        """The arguments as they are decided on, hashed and sent. Raises VoicelatError."""
         ...
 
     @property
@@ -78,6 +78,18 @@ class Tools(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What a run has used. It is read off what was recorded: a resumed run has spent the same."""
+
+    answers: int = 0
+    """Of models."""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    work_ms: int = 0
+    """In models and in the API; the wait for people is no work."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """What the policy is asked: may this agent make this call now?"""
 
@@ -87,10 +99,8 @@ class Asked:
     run_id: str
     call_id: str | None
     at_utc: str
-    calls_before: int
-    """Tool calls of this run before this one."""
-    seconds_used: float
-    """Since the run began. Waiting for people is part of it."""
+    spent: Spent
+    """By this run so far."""
     approved: bool
     """A person said yes to exactly these arguments."""
 
@@ -198,13 +208,18 @@ class Parts:
     tools: Tools
     judge: Callable[[Asked], Verdict]
     call_api: CallApi
-    sdk_agent: Callable[[str, Invoke, Model], Agent[Any]]
+    sdk_agent: Callable[[str, Invoke, Model, str | None], Agent[Any]]
+    """An agent by its name, speaking a language (a BCP-47 tag; None: unknown)."""
     model: Callable[[str], Model]
     """The model of an agent, by the agent's name."""
     workflow: Callable[[Event, str | None], Workflow]
     """The workflow of an event in the given version; None: the current one."""
     append_turns: AppendTurns | None = None
     """Keeps a turn's transcript in the back office. None: nobody does."""
+    run_config: Callable[[], RunConfig] = lambda: RunConfig(
+        tracing_disabled=True, trace_include_sensitive_data=False
+    )
+    """How the SDK runs agents. Its default would send traces away."""
     redaction: Redaction = field(default_factory=Redaction)
     approval_life: timedelta = timedelta(days=7)
     max_turns: int = 12

@@ -14,14 +14,15 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any, Final
 
-from agents import ModelSettings, RunConfig, Runner
+from agents import Runner
 from dbos import DBOS
 from dbos import error as dbos_error
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from voicelat.agentkit.runs.contract import (
     Asked,
     Parts,
+    Spent,
     ToolFailed,
     ToolLike,
     ToolRefused,
@@ -29,7 +30,7 @@ from voicelat.agentkit.runs.contract import (
 from voicelat.agentkit.runs.event import Event
 from voicelat.agentkit.runs.model import DurableModel
 from voicelat.agentkit.runs.store import Approval, Entry, stamp
-from voicelat.errors import ConnectError
+from voicelat.errors import ConnectError, VoicelatError
 
 __all__ = ["RunSteps"]
 
@@ -42,12 +43,12 @@ _LONGEST_POLL_S: Final = 2.0
 
 
 class RunSteps:
-    """The `Steps` of one run, inside its DBOS workflow. ``began``: when the run first began."""
+    """The `Steps` of one run, inside its DBOS workflow."""
 
-    def __init__(self, parts: Parts, event: Event, began: str) -> None:
+    def __init__(self, parts: Parts, event: Event) -> None:
         self._parts = parts
         self._event = event
-        self._began = datetime.fromisoformat(began)
+        self._spent = Spent()
         self._untold: list[Entry] = []
         self._seq = 0
         self._calls = 0
@@ -64,17 +65,12 @@ class RunSteps:
         async def invoke(tool: Any, arguments: dict[str, Any], _call_id: str) -> str:
             return await self._read_by_model(tool, arguments, agent)
 
-        sdk_agent = parts.sdk_agent(agent, invoke, model)
+        sdk_agent = parts.sdk_agent(agent, invoke, model, self._event.language)
         if output is not None:
             sdk_agent = sdk_agent.clone(output_type=output)
-        config = RunConfig(
-            tracing_disabled=True,
-            trace_include_sensitive_data=False,
-            model_settings=ModelSettings(
-                store=False, parallel_tool_calls=False if sdk_agent.tools else None
-            ),
+        result = await Runner.run(
+            sdk_agent, text, max_turns=parts.max_turns, run_config=parts.run_config()
         )
-        result = await Runner.run(sdk_agent, text, max_turns=parts.max_turns, run_config=config)
         await self.flush()
         answer: BaseModel | str = result.final_output
         return answer
@@ -103,9 +99,11 @@ class RunSteps:
         facts: dict[str, Any] | None = None,
     ) -> None:
         """Keep a line for the log until the next `flush`. See `Told`."""
+        self._spend(kind, latency_ms, facts or {})
         self._untold.append(
             Entry(
                 run_id=self._event.id,
+                call_id=self._event.call_id,
                 seq=self._seq,
                 at=at or _now(),
                 kind=kind,
@@ -118,6 +116,15 @@ class RunSteps:
             )
         )
         self._seq += 1
+
+    def _spend(self, kind: str, latency_ms: int | None, facts: dict[str, Any]) -> None:
+        spent, answered = self._spent, kind == "model"
+        self._spent = Spent(
+            answers=spent.answers + answered,
+            input_tokens=spent.input_tokens + (facts["input_tokens"] if answered else 0),
+            output_tokens=spent.output_tokens + (facts["output_tokens"] if answered else 0),
+            work_ms=spent.work_ms + (latency_ms or 0),
+        )
 
     async def flush(self) -> None:
         """Write what was told. What a kill loses here, the resumed run tells again."""
@@ -144,30 +151,27 @@ class RunSteps:
     async def _decided(
         self, tool: ToolLike, arguments: dict[str, Any], agent: str, number: int
     ) -> dict[str, Any]:
-        self._check(tool, arguments, agent)
-        verdict = await self._decide(tool, arguments, agent, number, approved=False)
+        arguments = self._checked(tool, arguments, agent)
+        verdict = await self._decide(tool, arguments, agent, approved=False)
         grant = None
         if verdict["verdict"] == "ask":
             arguments, grant = await self._approved(tool, arguments, agent, number, verdict)
-            self._check(tool, arguments, agent)
-            await self._decide(tool, arguments, agent, number, approved=True)
+            arguments = self._checked(tool, arguments, agent)
+            await self._decide(tool, arguments, agent, approved=True)
         result = await self._execute(tool, arguments, agent, number, grant)
         if grant is not None:
             await asyncio.to_thread(self._parts.store.forget, self._key(number))
         return result
 
-    def _check(self, tool: ToolLike, arguments: dict[str, Any], agent: str) -> None:
+    def _checked(self, tool: ToolLike, arguments: dict[str, Any], agent: str) -> dict[str, Any]:
         try:
-            tool.arguments.model_validate(arguments)
-        except ValidationError as error:
-            wrong = "; ".join(
-                f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()
-            )
-            self.tell("invalid", agent=agent, tool=tool.id, facts={"says": wrong})
-            raise ToolRefused(tool.id, "invalid", wrong) from None
+            return tool.checked(arguments)
+        except VoicelatError as error:
+            self.tell("invalid", agent=agent, tool=tool.id, facts={"says": str(error)})
+            raise ToolRefused(tool.id, "invalid", str(error)) from None
 
     async def _decide(
-        self, tool: ToolLike, arguments: dict[str, Any], agent: str, number: int, *, approved: bool
+        self, tool: ToolLike, arguments: dict[str, Any], agent: str, *, approved: bool
     ) -> dict[str, str]:
         """What the policy says, as recorded. Raises ToolRefused for a no."""
 
@@ -181,8 +185,7 @@ class RunSteps:
                     run_id=self._event.id,
                     call_id=self._event.call_id,
                     at_utc=stamp(at),
-                    calls_before=number,
-                    seconds_used=(at - self._began).total_seconds(),
+                    spent=self._spent,
                     approved=approved,
                 )
             )
@@ -339,10 +342,11 @@ class RunSteps:
         return result
 
     async def append_turns(self) -> None:
-        """Have the event's turns kept, before anybody asks for the transcript."""
+        """Have the event's turns kept, before anybody asks for the transcript. The end of a call
+        tells all of them again: its run may overtake those of the turns."""
         append, event = self._parts.append_turns, self._event
         turns = event.data.get("turns") or []
-        if append is None or event.kind != "turn" or event.call_id is None or not turns:
+        if append is None or event.call_id is None or not turns:
             return
         call_id = event.call_id
 

@@ -1,7 +1,8 @@
 """What stands in the database beside DBOS' own tables: the log of every run, and the approvals.
 
-The log is append-only, keyed by run, number and kind: a resumed run that tells the same thing again
-writes nothing, and one that is sent back to work goes on beside the line that says it was dead. An approval is decided by compare-and-set: of two deciders one wins.
+The log is append-only, keyed by run, number and kind: a resumed run that tells the same thing
+again writes nothing, and one that is sent back to work goes on beside the line that says it was
+dead. An approval is decided by compare-and-set: of two deciders one wins.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ _LOG: Final = sa.Table(
     _METADATA,
     sa.Column("run_id", sa.String, primary_key=True),
     sa.Column("seq", sa.Integer, primary_key=True),
+    sa.Column("call_id", sa.String),
     sa.Column("at", sa.String, nullable=False),
     sa.Column("kind", sa.String, primary_key=True),
     sa.Column("agent", sa.String),
@@ -38,6 +40,8 @@ _LOG: Final = sa.Table(
     sa.Column("who", sa.String),
     sa.Column("latency_ms", sa.Integer),
     sa.Column("facts", sa.JSON, nullable=False),
+    sa.Index("agent_log_by_time", "at"),
+    sa.Index("agent_log_by_call", "call_id"),
 )
 _APPROVALS: Final = sa.Table(
     "agent_approvals",
@@ -66,6 +70,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One line of a run's log. What it holds was redacted before it came here."""
 
     run_id: str
+    call_id: str | None = None
     seq: int
     at: str
     kind: str
@@ -110,6 +115,7 @@ class Store:
     """
 
     def __init__(self, url: str) -> None:
+        self.url = url
         try:
             self._engine = sa.create_engine(_with_driver(url))
         except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError):
@@ -126,12 +132,18 @@ class Store:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
             for table in _METADATA.sorted_tables:
                 connection.execute(CreateTable(table, if_not_exists=True))
-            for index in _APPROVALS.indexes:
+            for index in (*_LOG.indexes, *_APPROVALS.indexes):
                 connection.execute(CreateIndex(index, if_not_exists=True))
 
     def close(self) -> None:
         """Give the connections back."""
         self._engine.dispose()
+
+    def has_runs(self) -> bool:
+        """Whether a worker was ever here: DBOS makes its own tables when one starts."""
+        schema = "dbos" if self._engine.dialect.name == "postgresql" else None
+        with self._begin() as connection:
+            return sa.inspect(connection).has_table("workflow_status", schema=schema)
 
     # -- the log ------------------------------------------------------------------------------
 
@@ -148,17 +160,15 @@ class Store:
         asked = sa.select(_LOG).where(_LOG.c.run_id == run_id).order_by(_LOG.c.seq, _LOG.c.at)
         return [msgspec.convert(row, Entry) for row in self._read(asked)]
 
-    def last_entries(self, limit: int) -> list[Entry]:
-        """The newest entry of each of the runs that were last at work, newest first."""
-        newest = sa.select(_LOG.c.run_id, sa.func.max(_LOG.c.seq).label("seq"))
-        newest_of = newest.group_by(_LOG.c.run_id).subquery()
-        both = sa.and_(_LOG.c.run_id == newest_of.c.run_id, _LOG.c.seq == newest_of.c.seq)
-        asked = sa.select(_LOG).join(newest_of, both).order_by(_LOG.c.at.desc()).limit(limit)
-        return [msgspec.convert(row, Entry) for row in self._read(asked)]
-
-    def used(self, since: str, kind: str) -> list[Entry]:
-        """Every entry of one kind since an instant: what limits are counted from."""
-        asked = sa.select(_LOG).where(_LOG.c.kind == kind, _LOG.c.at >= since)
+    def calls(self, since: str, run_id: str, call_id: str | None) -> list[Entry]:
+        """Every tool call that was made since then, by that run, or for that phone call: what
+        rates are counted from."""
+        concerned = sa.or_(
+            _LOG.c.at >= since,
+            _LOG.c.run_id == run_id,
+            sa.false() if call_id is None else _LOG.c.call_id == call_id,
+        )
+        asked = sa.select(_LOG).where(_LOG.c.kind == "called", concerned)
         return [msgspec.convert(row, Entry) for row in self._read(asked)]
 
     # -- approvals ----------------------------------------------------------------------------

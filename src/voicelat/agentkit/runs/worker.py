@@ -15,7 +15,7 @@ from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, SetWo
 from voicelat.agentkit.runs.contract import Parts, ToolRefused
 from voicelat.agentkit.runs.event import Event
 from voicelat.agentkit.runs.steps import RunSteps
-from voicelat.agentkit.runs.store import stamp
+from voicelat.agentkit.runs.store import Entry, Store, stamp
 
 __all__ = ["RunState", "Worker", "retry", "states"]
 
@@ -77,7 +77,7 @@ class Worker:
 
     async def _run_event(self, event: Event) -> dict[str, Any]:
         begun = await DBOS.run_step_async({"name": "begin"}, self._begin, event)
-        steps = RunSteps(self._parts, event, begun["at"])
+        steps = RunSteps(self._parts, event)
         steps.tell(
             "began",
             at=begun["at"],
@@ -120,6 +120,12 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     """queued, running, ended, dead or cancelled."""
     updated_at: str
+
+    @property
+    def dead(self) -> bool:
+        """It failed for good, unless somebody sends it back to work."""
+        return self.state == "dead"
+
     recoveries: int
     """How often a killed worker had to be followed by another."""
     error: str | None = None
@@ -136,9 +142,11 @@ _STATES: Final = {
 }
 
 
-def states(db_url: str, run_ids: list[str] | None = None, limit: int = 100) -> list[RunState]:
+def states(store: Store, run_ids: list[str] | None = None, limit: int = 100) -> list[RunState]:
     """How runs stand, newest first. ``run_ids``: which; None: the last ``limit``."""
-    client = DBOSClient(system_database_url=db_url, serializer=DBOSPortableJSONSerializer())
+    if not store.has_runs():
+        return []
+    client = _client(store)
     try:
         found = client.list_workflows(
             workflow_ids=run_ids, name=_RUN, sort_desc=True, limit=limit, load_input=False
@@ -157,16 +165,22 @@ def states(db_url: str, run_ids: list[str] | None = None, limit: int = 100) -> l
     ]
 
 
-def retry(db_url: str, run_id: str) -> bool:
+def retry(store: Store, run_id: str, who: str) -> bool:
     """Whether a dead run was sent back to work, from the step it failed in."""
-    client = DBOSClient(system_database_url=db_url, serializer=DBOSPortableJSONSerializer())
+    if not any(one.dead for one in states(store, [run_id])):
+        return False
+    client = _client(store)
     try:
-        dead = [one for one in client.list_workflows(workflow_ids=[run_id]) if one.status]
-        if not dead or _STATES.get(dead[0].status) != "dead":
-            return False
-        done = [step for step in client.list_workflow_steps(run_id) if step["error"] is None]
-        last = max((step["function_id"] for step in done), default=0)
+        done = [one for one in client.list_workflow_steps(run_id) if one["error"] is None]
+        last = max((one["function_id"] for one in done), default=0)
+        if entries := store.entries(run_id):
+            seq, at = entries[-1].seq, stamp(datetime.now(UTC))
+            store.append([Entry(run_id=run_id, seq=seq, at=at, kind="sent back", who=who)])
         client.rewind_workflow(run_id, start_step=last + 1, queue_name=_QUEUE)
     finally:
         client.destroy()
     return True
+
+
+def _client(store: Store) -> DBOSClient:
+    return DBOSClient(system_database_url=store.url, serializer=DBOSPortableJSONSerializer())
