@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 from collections.abc import Callable
+from typing import Final
 from urllib.parse import urlsplit
 
 import uvicorn
@@ -13,6 +15,9 @@ from voicelat.agentkit.runs.receiver import Receiver, Taker
 from voicelat.errors import UsageError
 
 __all__ = ["serve"]
+
+_NICE: Final = 10
+"""On a machine they share, calls come first: a turn is due in a second, a job is not."""
 
 
 def serve(
@@ -34,6 +39,8 @@ def serve(
         listening = socket.create_server((host, port))
     except OSError as error:
         raise UsageError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+    if hasattr(os, "nice"):
+        os.nice(_NICE)
     receiver = Receiver(worker, token, grace_s=grace_s)
     config = uvicorn.Config(receiver.app, log_config=None, lifespan="on")
     with listening:
