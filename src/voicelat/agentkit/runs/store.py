@@ -241,7 +241,8 @@ class Store:
             with self._engine.begin() as connection:
                 yield connection
         except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
-            raise ConnectError(f"the agents' database: {error.orig} (AGENTS_DB_URL)") from error
+            why = " ".join(str(error.orig).split())
+            raise ConnectError(f"the agents' database: {why} (AGENTS_DB_URL)") from error
 
 
 def stamp(at: datetime) -> str:
