@@ -1,4 +1,4 @@
-"""An event to try the agents with: something a caller said, or the turns of a call."""
+"""An event to try the agents with: something said or written, or the turns of a call."""
 
 from __future__ import annotations
 
@@ -12,12 +12,22 @@ from voicelat.metrics.turnsfile import read_turns
 __all__ = ["happened"]
 
 
-def happened(text: str | None, turns: Path | None) -> Event:
-    """One of the two as an event. Raises UsageError for both or none, InvalidFile for turns that
-    cannot be read."""
-    if (text is None) is (turns is None):
-        raise UsageError('give --text "what a caller said", or --turns FILE')
+def happened(text: str | None, whatsapp: str | None, turns: Path | None) -> Event:
+    """One of the three as an event. Raises UsageError for none or several, InvalidFile for turns
+    that cannot be read."""
+    if [text, whatsapp, turns].count(None) != 2:
+        raise UsageError("give one of --text, --whatsapp and --turns")
     at_utc = datetime.now(UTC).isoformat(timespec="milliseconds")
+    if whatsapp is not None:
+        sender = {"phone": "+15550100", "name": None, "external_id": "try", "provider": "try"}
+        return Event(
+            id="try.message",
+            kind="whatsapp_message",
+            thread_id="try",
+            text=whatsapp,
+            at_utc=at_utc,
+            data=sender,
+        )
     if text is not None:
         said = [{"turn": 1, "speaker": "caller", "text": text, "at": at_utc}]
         return Event(

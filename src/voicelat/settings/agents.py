@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from importlib import import_module
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +22,13 @@ from voicelat.agentkit.runs.contract import (
 from voicelat.agentkit.runs.event import Event
 from voicelat.agentkit.runs.redact import Redaction
 from voicelat.agentkit.runs.store import Approval, Store, stamp
+from voicelat.clock import CallClock
 from voicelat.errors import ConnectError, UsageError
 
 if TYPE_CHECKING:
     from voicelat.settings.load import Settings
 
-__all__ = ["minter", "parts", "tools", "workflows"]
+__all__ = ["evaluate", "minter", "part", "parts", "tools", "workflow_store", "workflows"]
 
 
 def part(module: str) -> Any:
@@ -74,16 +77,71 @@ def tools(settings: Settings) -> Any:
     return part("tools").load_tools(modules)
 
 
+def workflow_store(settings: Settings) -> Any:
+    """Published workflows, the built-in ones where no other was: a run must find the version it
+    began with, also after an upgrade of ours."""
+    catalog = tools(settings)
+    store = part("workflows.store").Store(Path(settings.workflows_file), catalog)
+    read = part("workflows.read")
+    published = set(store.names())
+    for name in read.BUILTIN:
+        if name not in published:
+            packaged = files("voicelat.agentkit.workflows") / "builtin" / f"{name}.yaml"
+            with as_file(packaged) as path:
+                store.publish(path, who="voicelat")
+    return store
+
+
 def workflows(settings: Settings) -> Callable[[Event, str | None], Workflow]:
     """Finds an event's workflow, the current version or a given one."""
-    store = part("workflows.store").Store(Path(settings.workflows_dir))
+    store = workflow_store(settings)
 
     def workflow(event: Event, version: str | None) -> Workflow:
         name = "whatsapp" if event.kind == "whatsapp_message" else "voice_turn"
-        found: Workflow = store.current(name) if version is None else store.load(name, version)
+        found: Workflow = store.current(name) if version is None else store.version(name, version)
         return found
 
     return workflow
+
+
+def evaluate(settings: Settings, paths: list[Path], gates: str) -> Any:
+    """What came of the cases (none: the starter sets) with scripted answers, under the policy in
+    force. Raises UsageError for gates that are none, InvalidFile for cases."""
+    cases, evals, scripted = part("evals.cases"), part("evals.run"), part("evals.scripted")
+    policy = part("policy")
+    rules = policy.load_policy(settings.policy_file or policy.BUILTIN)
+    catalog, store = tools(settings), workflow_store(settings)
+
+    def decide(agent: str, tool: str, arguments: dict[str, Any]) -> str:
+        ask = policy.ToolAsk(
+            env=settings.agents_env,
+            agent=agent,
+            tool=tool,
+            arguments=arguments,
+            run_id="eval",
+            call_id=None,
+            at_utc=datetime.now(UTC),
+            cost_usd=0.0,
+            turns=0,
+            seconds=0.0,
+        )
+        verdict: str = policy.decide(rules, ask, policy.Usage()).verdict
+        return verdict
+
+    chosen = (
+        cases.read_cases(paths)
+        if paths
+        else [case for name in cases.STARTER for case in cases.starter(name)]
+    )
+    return asyncio.run(
+        evals.run_evals(
+            chosen,
+            workflow_for=store.current,
+            steps_for=lambda case: scripted.ScriptedSteps(case, catalog, decide),
+            now_ms=CallClock().now_ms,
+            gates=part("evals.gates").parse_gates(gates),
+        )
+    )
 
 
 def minter(settings: Settings) -> Callable[[Approval, dict[str, Any]], Any]:

@@ -270,7 +270,9 @@ class Values(Struct, frozen=True, kw_only=True):
     policy_file: Annotated[
         Path | None, _is("What agents may do. None: the policy that comes with voicelat.")
     ] = None
-    workflows_dir: Annotated[Path, _is("Where published workflows are kept.")] = "workflows"
+    workflows_file: Annotated[Path, _is("Where published workflows are kept.")] = (
+        "workflows.sqlite3"
+    )
     backoffice_url: Annotated[Url, _is("The API the agents' tools call.")] = "http://127.0.0.1:8091"
     backoffice_token: Annotated[
         Secret | None, _is("The agents' token there. It cannot approve.")

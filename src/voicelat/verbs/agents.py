@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import getpass
+import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from voicelat.errors import MissingExtra, UsageError
-from voicelat.verbs.options import AsJson, Sets, examples, load_settings, print_json
+from voicelat.verbs.options import AsJson, GateText, Sets, examples, load_settings, print_json
 
 if TYPE_CHECKING:
     from voicelat.agentkit.runs.store import Approval, Entry, Store
@@ -64,12 +66,14 @@ def serve(sets: Sets = None, as_json: AsJson = False) -> None:
 @agents.command(
     epilog=examples(
         'voicelat agents run --text "Please call me back tomorrow at nine"',
+        'voicelat agents run --whatsapp "Do you have time on Monday?" --yes',
         "voicelat agents run --turns turns.jsonl --yes",
         "voicelat agents run --text ... --set AGENT_MODEL=openai:gpt-4.1-mini",
     )
 )
 def run(
     text: Annotated[str | None, typer.Option(help="What a caller said.")] = None,
+    whatsapp: Annotated[str | None, typer.Option(help="Or what somebody wrote.")] = None,
     turns: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Or the turns of a call, which then ended."),
@@ -90,12 +94,12 @@ def run(
     from voicelat.demo.happened import happened
 
     def decide(approval: Approval) -> bool:
-        if yes or as_json:
+        if yes or as_json or not sys.stdin.isatty():
             return yes
         typer.echo(_shown(approval))
         return typer.confirm("Approve it?", default=False)
 
-    entries = try_event(settings, happened(text, turns), decide)
+    entries = try_event(settings, happened(text, whatsapp, turns), decide)
     if as_json:
         print_json({"schema": 1, "log": [_as_json(entry) for entry in entries]})
     else:
@@ -253,23 +257,32 @@ def retry(run_id: RunId, sets: Sets = None, as_json: AsJson = False) -> None:
 
 @agents.command(
     name="eval",
-    epilog=examples("voicelat agents eval", "voicelat agents eval cases.jsonl --json"),
+    epilog=examples(
+        "voicelat agents eval",
+        "voicelat agents eval cases.jsonl --gate pass_rate=0.95,forbidden=0 --json",
+    ),
 )
 def eval_(
     cases: Annotated[
-        Path | None,
-        typer.Argument(metavar="FILE", help="Cases as JSON lines; without: the starter set."),
+        list[Path] | None,
+        typer.Argument(metavar="FILE...", help="Cases as JSON lines; none: the starter sets."),
     ] = None,
+    gate: GateText = None,
     sets: Sets = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run the evals; exit with 1 when a gate fails."""
-    from voicelat.settings.agents import part
+    """Run cases with scripted answers under the policy in force; exit with 1 when one fails."""
+    from voicelat.settings.agents import evaluate
 
-    settings = _settings(sets)
-    result = part("evals.run").run_file(cases, model=settings.agent_model)
-    typer.echo(result.to_json() if as_json else str(result))
-    raise typer.Exit(0 if result.passed else 1)
+    result = evaluate(_settings(sets), cases or [], gate or "")
+    if as_json:
+        typer.echo(result.to_json())
+    else:
+        typer.echo(f"{result.passed} of {result.cases} cases passed")
+        for one in result.results:
+            if not one.ok:
+                typer.echo(f"  {one.case}: {'; '.join(one.says)}")
+    raise typer.Exit(0 if result.ok else 1)
 
 
 @agents.command(epilog=examples("voicelat agents publish voice_turn.yaml"))
@@ -279,7 +292,7 @@ def publish(
     as_json: AsJson = False,
 ) -> None:
     """Publish a version of a workflow: runs that begin from now on follow it."""
-    _print_version(_workflow_store(sets).publish(path), as_json)
+    _print_version(_workflow_store(sets).publish(path, who=getpass.getuser()), as_json)
 
 
 @agents.command(epilog=examples("voicelat agents versions voice_turn"))
@@ -289,11 +302,14 @@ def versions(
     as_json: AsJson = False,
 ) -> None:
     """List a workflow's versions, newest first."""
-    found = [str(version) for version in _workflow_store(sets).versions(name)]
+    found = [asdict(version) for version in _workflow_store(sets).versions(name)]
     if as_json:
         print_json({"schema": 1, "workflow": name, "versions": found})
-    else:
-        typer.echo("\n".join(found))
+        return
+    for one in found:
+        mark = "*" if one["current"] else " "
+        who = one["who"] or "somebody"
+        typer.echo(f"{mark} {one['version'][:12]}  {one['action']:<8}  {one['at_utc']}  {who}")
 
 
 @agents.command(epilog=examples("voicelat agents rollback voice_turn 4f1d9a"))
@@ -304,7 +320,7 @@ def rollback(
     as_json: AsJson = False,
 ) -> None:
     """Make an earlier version of a workflow the current one again."""
-    _print_version(_workflow_store(sets).rollback(name, version), as_json)
+    _print_version(_workflow_store(sets).rollback(name, version, who=getpass.getuser()), as_json)
 
 
 def _settings(sets: list[str] | None) -> Settings:
@@ -323,9 +339,9 @@ def _store(settings: Settings) -> Store:
 
 
 def _workflow_store(sets: list[str] | None) -> Any:
-    from voicelat.settings.agents import part
+    from voicelat.settings.agents import workflow_store
 
-    return part("workflows.store").Store(Path(_settings(sets).workflows_dir))
+    return workflow_store(_settings(sets))
 
 
 def _object_in(path: Path) -> dict[str, Any]:
@@ -390,6 +406,6 @@ def _print_entries(entries: list[Entry]) -> None:
 
 def _print_version(version: Any, as_json: bool) -> None:
     if as_json:
-        print_json({"schema": 1, "version": str(version)})
+        print_json({"schema": 1, **asdict(version)})
     else:
-        typer.echo(str(version))
+        typer.echo(f"{version.name} is now at {version.version[:12]}")

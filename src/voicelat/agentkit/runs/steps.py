@@ -52,6 +52,7 @@ class RunSteps:
         self._untold: list[Entry] = []
         self._seq = 0
         self._calls = 0
+        self._last_asked = "WhatsApp" if event.kind == "whatsapp_message" else "Voice"
         # First come, first served: the order of calls is that of the model's answer, every time.
         self._one_at_a_time = asyncio.Lock()
 
@@ -59,7 +60,7 @@ class RunSteps:
 
     async def ask(self, agent: str, text: str, output: type[BaseModel] | None) -> BaseModel | str:
         """One run of an agent with its tools. See `Steps`."""
-        parts = self._parts
+        parts, self._last_asked = self._parts, agent
         model = DurableModel(parts.model(agent), agent, self.tell)
 
         async def invoke(tool: Any, arguments: dict[str, Any], _call_id: str) -> str:
@@ -367,11 +368,10 @@ class RunSteps:
         return f"{self._event.id}:{number}"
 
     def _agent_for(self, tool: ToolLike) -> str:
-        """In whose name a workflow calls: the channel's agent where it has the tool."""
-        channel = "WhatsApp" if self._event.kind == "whatsapp_message" else "Voice"
-        if channel in tool.agents or not tool.agents:
-            return channel
-        return min(tool.agents)
+        """In whose name a workflow calls: the agent it asked last, where it has the tool."""
+        if self._last_asked in tool.agents:
+            return self._last_asked
+        return min(tool.agents, default=self._last_asked)
 
 
 def _patient(name: str) -> Any:
