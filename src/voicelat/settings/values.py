@@ -257,6 +257,9 @@ class Values(Struct, frozen=True, kw_only=True):
     agents_db_url: Annotated[DatabaseUrl, _is("Where runs, their logs and approvals are kept.")] = (
         "sqlite:///agents.db"
     )
+    agents_worker: Annotated[
+        Text | None, _is("Name of this worker among those of one database. None: the host's.")
+    ] = None
     agents_env: Annotated[Text, _is("The environment whose policy applies.")] = "prod"
     agent_model: Annotated[
         Text, _is("The agents' model: scripted (no key), openai:NAME or recorded:FILE.")

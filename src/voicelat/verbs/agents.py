@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import socket
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -51,7 +52,8 @@ def serve(sets: Sets = None, as_json: AsJson = False) -> None:
     from voicelat.settings.agents import parts
 
     store = _store(settings)
-    worker = Worker(parts(settings, store), settings.agents_db_url)
+    name = settings.agents_worker or socket.gethostname()
+    worker = Worker(parts(settings, store), settings.agents_db_url, name)
 
     def say_ready(url: str) -> None:
         if as_json:

@@ -54,6 +54,8 @@ def test_a_phone_number_is_gone_from_any_text(number: str, before: str) -> None:
         ("key sk-proj-abcdefghijklmnop", f"key {MASK}"),
         ("at 2026-01-02T10:30:00+00:00", "at 2026-01-02T10:30:00+00:00"),
         ("room 12 at 9:30", "room 12 at 9:30"),
+        ("message_ab1ecb5d0612345678", "message_ab1ecb5d0612345678"),
+        ("tel+972541234567", f"tel{MASK}"),
     ],
 )
 def test_patterns_take_what_identifies_and_leave_the_rest(text: str, kept: str) -> None:

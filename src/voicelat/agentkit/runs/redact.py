@@ -26,7 +26,8 @@ _PATTERNS: Final = (
     re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"),  # an e-mail address
     re.compile(r"\b(?:sk|pk|rk)[-_][A-Za-z0-9_-]{12,}"),  # a key
     re.compile(r"(?i)\bbearer\s+\S+"),
-    re.compile(r"\+?\d(?:[\s().-]{0,2}\d){6,18}"),  # a phone, card or account number
+    # A phone, card or account number; one inside a word is part of an id.
+    re.compile(r"(?:\+|(?<!\w))\d(?:[\s().-]{0,2}\d){6,18}"),
 )
 _DATES: Final = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?(?!\d)")
 """Only digits that are no date are a number of somebody's."""

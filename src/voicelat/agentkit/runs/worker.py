@@ -34,15 +34,19 @@ _RECOVERIES: Final = 50
 
 
 class Worker:
-    """Runs events on DBOS. `start` it once, then `enqueue`."""
+    """Runs events on DBOS. `start` it once, then `enqueue`.
 
-    def __init__(self, parts: Parts, db_url: str, *, executor_id: str = "local") -> None:
+    ``name``: of this worker among those that share the database. The worker of the same name
+    resumes its runs, so it must be the same after a restart, and no other's.
+    """
+
+    def __init__(self, parts: Parts, db_url: str, name: str = "local") -> None:
         self._parts = parts
         self._config: DBOSConfig = {
             "name": _APP,
             "system_database_url": db_url,
             "application_version": _STEPS_VERSION,
-            "executor_id": executor_id,
+            "executor_id": name,
             "log_level": "WARNING",
             # What is kept is data: nobody who writes to the database can have us run code.
             "serializer": DBOSPortableJSONSerializer(),
