@@ -47,7 +47,7 @@ HANGOVER_MS = 160
 SETTINGS = {
     **dict.fromkeys(("STT_PROVIDER", "LLM_PROVIDER", "TTS_PROVIDER"), "simulated:instant"),
     **{"VAD": "energy", "VAD_HANGOVER_MS": str(HANGOVER_MS), "SPEAK_GATE_MS": "0"},
-    **{"TURNS_FILE": "", "AI_MAX_WORDS_FIRST_REPLY": "1", "GREETING": ""},
+    **{"TURNS_FILE": "", "AI_MAX_WORDS_FIRST_REPLY": "1", "GREETING": "Hello"},
 }
 
 
@@ -100,7 +100,9 @@ def agents(condition: str) -> Iterator[str | None]:
         yield None
         return
     command = [sys.executable, __file__, "--be-agents", *(["--spin"] * (condition == "at 100 %"))]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
         try:
             assert process.stdout is not None
             url = process.stdout.readline().strip()

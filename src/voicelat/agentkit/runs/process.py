@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -39,8 +41,7 @@ def serve(
         listening = socket.create_server((host, port))
     except OSError as error:
         raise UsageError(f"cannot listen on {host}:{port}: {error.strerror}") from None
-    if hasattr(os, "nice"):
-        os.nice(_NICE)
+    _step_back()
     receiver = Receiver(worker, token, grace_s=grace_s)
     config = uvicorn.Config(receiver.app, log_config=None, lifespan="on")
     with listening:
@@ -59,6 +60,17 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._on_ready()
+
+
+def _step_back() -> None:
+    if not hasattr(os, "nice"):
+        return
+    os.nice(_NICE)
+    # Linux may share out processor time by session first: then only the session's own niceness
+    # counts, which is ours to set where the session is ours.
+    if os.getsid(0) == os.getpid():
+        with contextlib.suppress(OSError):
+            Path("/proc/self/autogroup").write_text(str(_NICE))
 
 
 def _is_loopback(host: str) -> bool:
