@@ -20,9 +20,9 @@ from typing import Any
 import typer
 from msgspec import Struct
 
-from voicelat.agentkit.tools import ToolSet, form_of
 from voicelat.agentkit.evals import cases, gates, scripted
 from voicelat.agentkit.evals import run as eval_run
+from voicelat.agentkit.tools import ToolSet, form_of
 from voicelat.agentkit.workflows import graph
 from voicelat.agentkit.workflows.diagram import diagram
 from voicelat.agentkit.workflows.read import builtin, json_schema

@@ -19,7 +19,18 @@ from voicelat.report import judged
 from voicelat.settings import load
 
 ROOT = Path(__file__).parents[1]
-VERBS = sorted(get_command(app).commands.items())  # type: ignore[attr-defined]
+
+
+def walk(command: object, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Every verb, those of groups as "group verb"."""
+    for name, child in sorted(command.commands.items()):  # type: ignore[attr-defined]
+        if hasattr(child, "commands"):
+            yield from walk(child, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", child
+
+
+VERBS = list(walk(get_command(app)))
 
 NO_JSON: dict[str, str] = {}
 """Verbs without ``--json``, and why."""

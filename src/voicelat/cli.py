@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 from voicelat import __version__
 from voicelat.errors import InternalError, VoicelatError
 from voicelat.verbs import (
+    agents,
     demo,
     doctor,
     export,
@@ -111,3 +112,4 @@ for verb, its_examples in (
     (settings.settings, settings.EXAMPLES),
 ):
     app.command(epilog=its_examples)(verb)
+app.add_typer(agents.agents, name="agents")

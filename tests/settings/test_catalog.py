@@ -27,6 +27,6 @@ def test_every_default_is_a_value_one_could_write(setting: Setting) -> None:
 
 def test_every_secret_is_known_to_be_one() -> None:
     secrets = {s.name for s in SETTINGS if s.secret}
-    # Their URLs may hold a password.
-    endings = ("_KEY", "_TOKEN", "REDIS_URL", "SQL_URL")
+    # The URL of a database may hold a password.
+    endings = ("_KEY", "_TOKEN", "REDIS_URL", "SQL_URL", "_DB_URL")
     assert secrets == {s.name for s in SETTINGS if s.name.endswith(endings)}

@@ -13,6 +13,7 @@ from functools import partial
 from typing import get_args
 from urllib.parse import urlsplit
 
+from msgspec.structs import asdict
 from starlette.applications import Starlette
 from starlette.datastructures import FormData
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
@@ -21,6 +22,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from voicelat import __version__
+from voicelat.agentkit.runs.feed import CallFeed
 from voicelat.engine.config import EngineConfig
 from voicelat.engine.guards import LAG_BUCKETS_MS, LoopWatch
 from voicelat.engine.recording import TapeDeck
@@ -66,7 +68,8 @@ class TwilioServer:
     `stream_token` into its TwiML.
 
     ``on_turn`` is called on the event loop with each closed turn; it must not block. ``sinks`` are
-    given each turn, and closed with the server.
+    given each turn, and closed with the server. ``feed``: tells the agents' process of turns and
+    ended calls; None: there are no agents.
     ``lost_logs``: how many log lines were dropped so far, None: nobody counts. ``crew``: the other
     workers on the same port; None: this process is alone.
     """
@@ -84,6 +87,7 @@ class TwilioServer:
         prewarm: bool = True,
         on_turn: Callable[[TurnRecord], None] | None = None,
         sinks: Sequence[LiveSink] = (),
+        feed: CallFeed | None = None,
         lost_logs: Callable[[], int] | None = None,
         crew: Crew | None = None,
     ) -> None:
@@ -100,6 +104,7 @@ class TwilioServer:
         self._tokens = StreamTokens(life_s) if crew is None else crew.tokens(life_s)
         self._tell = on_turn or (lambda _record: None)
         self._sinks = tuple(sinks)
+        self._feed = feed
         self._recorder = MetricRecorder(config.turns_file) if config.turns_file else None
         self._deck = TapeDeck(config.record_dir) if config.record_dir else None
         self._exporter = PrometheusExporter(self._recorder.counts if self._recorder else None)
@@ -207,6 +212,19 @@ class TwilioServer:
                 "Turn records that are not there yet",
                 partial(_waiting, sink),
             )
+        if self._feed is not None:
+            events = self._feed.counts
+            show.watch_counts(
+                "voicelat_agent_events",
+                "Events for the agents by what became of them",
+                "fate",
+                lambda: {key: value for key, value in asdict(events()).items() if key != "waiting"},
+            )
+            show.watch_gauge(
+                "voicelat_agent_events_waiting",
+                "Events the agents' process has not taken yet",
+                lambda: events().waiting,
+            )
         if self._deck is not None:
             lost = self._deck.lost
             show.watch_counts(
@@ -245,6 +263,8 @@ class TwilioServer:
             for sink in (self._recorder, *self._sinks):
                 if sink is not None:
                     _close(sink)
+            if self._feed is not None and (lost := self._feed.close()) is not None:
+                _LOG.error("%s", lost)
             if self._deck is not None:
                 self._deck.close()
             await self._stack.aclose()
@@ -255,6 +275,8 @@ class TwilioServer:
             self._recorder.record(record)
         for sink in self._sinks:
             sink.record(record)
+        if self._feed is not None:
+            self._feed.turn(record)
         self._tell(record)
 
     # -- Twilio -------------------------------------------------------------------------------
@@ -333,6 +355,8 @@ class TwilioServer:
         finally:
             self._note_calls(self.loop.calls)
         self._sockets[summary.why] += 1
+        if self._feed is not None and summary.call_id is not None:
+            self._feed.ended(summary.call_id, summary.why)
         if summary.call_id is None:
             _LOG.warning("a media socket came to no call: %s", summary.why)
         self._sockets["recogniser lost"] += len(summary.recogniser_errors)

@@ -28,13 +28,15 @@ RedisUrl = Annotated[
     _shape("a URL with redis://, rediss:// or unix://", r"^(rediss?|unix)://\S+$", secret=True),
 ]
 """A secret: its password stands in it."""
-SqlUrl = Annotated[
+DatabaseUrl = Annotated[
     str,
     _shape(
-        "a URL with sqlite:/// or postgresql://", r"^(sqlite|postgres(ql)?)://\S+$", secret=True
+        "a URL with sqlite:/// or postgresql://",
+        r"^(sqlite|postgres(ql(\+\w+)?)?)://\S+$",
+        secret=True,
     ),
 ]
-"""A secret, too."""
+"""A secret for the same reason."""
 Language = Annotated[
     str, _shape("a BCP-47 tag such as en-US or he-IL", r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$")
 ]
@@ -236,7 +238,7 @@ class Values(Struct, frozen=True, kw_only=True):
         "turns.jsonl"
     )
     turns_sql_url: Annotated[
-        SqlUrl | None, _is("Turns go to this database, too, beside the calls. None: to none.")
+        DatabaseUrl | None, _is("Turns go to this database, too, beside the calls. None: to none.")
     ] = None
     otel_turns: Annotated[
         bool, _is("Turns are sent as OpenTelemetry spans, to where OTEL_EXPORTER_OTLP_* says.")
@@ -249,6 +251,44 @@ class Values(Struct, frozen=True, kw_only=True):
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], _is("The least severe record logged.")
     ] = "INFO"
     log_flush_ms: Annotated[int, _is("How often queued logs are written.", "ms", 10, 5000)] = 250
+
+    # The agents beside the calls, in a process of their own.
+    agents_enabled: Annotated[bool, _is("Tell the agents' process of turns and ended calls.")] = (
+        False
+    )
+    agents_url: Annotated[Url, _is("Where the agents' process listens.")] = "http://127.0.0.1:8090"
+    agents_token: Annotated[
+        Secret | None, _is("Shared by calls and agents. None: loopback only.")
+    ] = None
+    agents_db_url: Annotated[DatabaseUrl, _is("Where runs, their logs and approvals are kept.")] = (
+        "sqlite:///agents.db"
+    )
+    agents_worker: Annotated[
+        Text | None, _is("Name of this worker among those of one database. None: the host's.")
+    ] = None
+    agents_env: Annotated[Text, _is("The environment whose policy applies.")] = "prod"
+    agent_model: Annotated[
+        Text, _is("The agents' model: scripted (no key), openai:NAME or recorded:FILE.")
+    ] = "scripted"
+    agent_tools: Annotated[Text | None, _is("Modules with tools of your own, commas between.")] = (
+        None
+    )
+    agents_redact: Annotated[
+        Text | None, _is("More fields that the agents' log must not keep, commas between.")
+    ] = None
+    policy_file: Annotated[
+        Path | None, _is("What agents may do. None: the policy that comes with voicelat.")
+    ] = None
+    workflows_file: Annotated[Path, _is("Where published workflows are kept.")] = (
+        "workflows.sqlite3"
+    )
+    backoffice_url: Annotated[Url, _is("The API the agents' tools call.")] = "http://127.0.0.1:8091"
+    backoffice_token: Annotated[
+        Secret | None, _is("The agents' token there. It cannot approve.")
+    ] = None
+    approver_token: Annotated[
+        Secret | None, _is("A person's token there, to approve. Never give it to the agents.")
+    ] = None
 
     # What a report holds the numbers against.
     target_first_partial_ms: Annotated[

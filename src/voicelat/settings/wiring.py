@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from voicelat.agentkit.runs.feed import CallFeed
+from voicelat.agentkit.runs.outbox import Outbox
 from voicelat.engine.cache_tiers import MB, DiskTier, Tier, Tiers
 from voicelat.engine.hedge import HedgedLlm
 from voicelat.engine.logs import LogQueue, show_frames, start_async_logs
@@ -152,6 +154,7 @@ def server(
         prewarm=settings.tts_prewarm,
         on_turn=on_turn,
         sinks=_sinks(settings),
+        feed=_feed(settings),
         lost_logs=lost_logs,
         crew=crew,
     )
@@ -169,6 +172,12 @@ def _sinks(settings: Settings) -> list[LiveSink]:
 
         sinks.append(LiveSink("otel", OtlpWriter()))
     return sinks
+
+
+def _feed(settings: Settings) -> CallFeed | None:
+    if not settings.agents_enabled:
+        return None
+    return CallFeed(Outbox(settings.agents_url, settings.agents_token), settings.speech_language)
 
 
 @contextmanager

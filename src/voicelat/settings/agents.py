@@ -1,0 +1,253 @@
+"""From settings to the agents' running parts. Apart from `wiring`: calls never import this."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from voicelat.agentkit.runs.contract import (
+    Asked,
+    CallApi,
+    Parts,
+    ToolFailed,
+    ToolLike,
+    Verdict,
+    Workflow,
+)
+from voicelat.agentkit.runs.event import Event
+from voicelat.agentkit.runs.redact import Redaction
+from voicelat.agentkit.runs.store import Approval, Store, stamp
+from voicelat.clock import CallClock
+from voicelat.errors import ConnectError, UsageError
+
+if TYPE_CHECKING:
+    from voicelat.settings.load import Settings
+
+__all__ = ["evaluate", "minter", "part", "parts", "tools", "workflow_store", "workflows"]
+
+
+def part(module: str) -> Any:
+    """A part of the agent kit. Raises UsageError where this installation has none."""
+    try:
+        return import_module(f"voicelat.agentkit.{module}")
+    except ModuleNotFoundError as error:
+        if error.name is None or not error.name.startswith("voicelat."):
+            raise
+        raise UsageError(f"this installation has no voicelat.agentkit.{module}") from None
+
+
+def parts(settings: Settings, store: Store) -> Parts:
+    """Everything a run is put together from. Raises UsageError for a setting that cannot work,
+    InvalidFile for a policy or a workflow that cannot be read."""
+    if settings.backoffice_token is None:
+        raise UsageError("BACKOFFICE_TOKEN is not set: the agents' token for BACKOFFICE_URL")
+    agents = part("agents")
+    own_tools = tools(settings)
+    model = part("models").model(
+        settings.agent_model, api_key=settings.openai_api_key, base_url=settings.openai_base_url
+    )
+
+    def sdk_agent(name: str, invoke: Any, its_model: Any, language: str | None) -> Any:
+        return agents.sdk_agent(
+            name, own_tools, invoke, its_model, language=language or settings.speech_language
+        )
+
+    return Parts(
+        store=store,
+        tools=own_tools,
+        judge=_judge(settings, store),
+        call_api=_call_api(settings.backoffice_url, settings.backoffice_token),
+        append_turns=_append_turns(settings.backoffice_url, settings.backoffice_token),
+        sdk_agent=sdk_agent,
+        model=lambda _agent: model,
+        workflow=workflows(settings),
+        run_config=agents.run_config,
+        redaction=Redaction().also(settings.agents_redact),
+    )
+
+
+def tools(settings: Settings) -> Any:
+    """The tools there are: the built-in ones and the user's."""
+    modules = [name.strip() for name in (settings.agent_tools or "").split(",") if name.strip()]
+    return part("tools").load_tools(modules)
+
+
+def workflow_store(settings: Settings) -> Any:
+    """Published workflows, the built-in ones where no other was: a run must find the version it
+    began with, also after an upgrade of ours."""
+    catalog = tools(settings)
+    store = part("workflows.store").Store(Path(settings.workflows_file), catalog)
+    read = part("workflows.read")
+    published = set(store.names())
+    for name in read.BUILTIN:
+        if name not in published:
+            packaged = files("voicelat.agentkit.workflows") / "builtin" / f"{name}.yaml"
+            with as_file(packaged) as path:
+                store.publish(path, who="voicelat")
+    return store
+
+
+def workflows(settings: Settings) -> Callable[[Event, str | None], Workflow]:
+    """Finds an event's workflow, the current version or a given one."""
+    store = workflow_store(settings)
+
+    def workflow(event: Event, version: str | None) -> Workflow:
+        name = "whatsapp" if event.kind == "whatsapp_message" else "voice_turn"
+        found: Workflow = store.current(name) if version is None else store.version(name, version)
+        return found
+
+    return workflow
+
+
+def evaluate(settings: Settings, paths: list[Path], gates: str) -> Any:
+    """What came of the cases (none: the starter sets) with scripted answers, under the policy in
+    force. Raises UsageError for gates that are none, InvalidFile for cases."""
+    cases, evals, scripted = part("evals.cases"), part("evals.run"), part("evals.scripted")
+    policy = part("policy")
+    rules = policy.load_policy(settings.policy_file or policy.BUILTIN)
+    catalog, store = tools(settings), workflow_store(settings)
+
+    def decide(agent: str, tool: str, arguments: dict[str, Any]) -> str:
+        ask = policy.ToolAsk(
+            env=settings.agents_env,
+            agent=agent,
+            tool=tool,
+            arguments=arguments,
+            run_id="eval",
+            call_id=None,
+            at_utc=datetime.now(UTC),
+            cost_usd=0.0,
+            turns=0,
+            seconds=0.0,
+        )
+        verdict: str = policy.decide(rules, ask, policy.Usage()).verdict
+        return verdict
+
+    chosen = (
+        cases.read_cases(paths)
+        if paths
+        else [case for name in cases.STARTER for case in cases.starter(name)]
+    )
+    return asyncio.run(
+        evals.run_evals(
+            chosen,
+            workflow_for=store.current,
+            steps_for=lambda case: scripted.ScriptedSteps(case, catalog, decide),
+            now_ms=CallClock().now_ms,
+            gates=part("evals.gates").parse_gates(gates),
+        )
+    )
+
+
+def minter(settings: Settings) -> Callable[[Approval, dict[str, Any]], Any]:
+    """Mints grants with the approver's token. Raises UsageError where there is none."""
+    from voicelat.agentkit.runs.decide import GRANT_LIFE_S
+
+    token = settings.approver_token
+    if token is None:
+        raise UsageError("APPROVER_TOKEN is not set: a person's token with approvals.grant")
+    approver, grants, http = part("approver"), part("grants"), part("http")
+
+    async def mint(approval: Approval, arguments: dict[str, Any]) -> str:
+        asked = grants.grant_request(
+            approval.tool, arguments, approval.call_id, approval.run_id, GRANT_LIFE_S
+        )
+        async with approver.Approver(settings.backoffice_url, token) as client:
+            try:
+                grant: str = await client.grant(asked)
+            except http.ApiError as error:
+                if error.retry:
+                    raise ConnectError(str(error)) from None
+                raise UsageError(f"APPROVER_TOKEN: {error}") from None
+            return grant
+
+    return mint
+
+
+def _judge(settings: Settings, store: Store) -> Callable[[Asked], Verdict]:
+    """The policy, asked with what this run and its call have used. Rates are counted from the log:
+    runs that decide in the same instant do not see each other; the API's own limits do."""
+    policy = part("policy")
+    rules = policy.load_policy(settings.policy_file or policy.BUILTIN)
+
+    def judge(asked: Asked) -> Verdict:
+        at, spent = datetime.fromisoformat(asked.at_utc), asked.spent
+        a_day_ago = stamp(at - timedelta(days=1))
+        uses = tuple(
+            policy.Use(
+                entry.agent,
+                entry.tool,
+                entry.run_id,
+                entry.call_id,
+                datetime.fromisoformat(entry.at),
+            )
+            for entry in store.calls(a_day_ago, asked.run_id, asked.call_id)
+        )
+        ask = policy.ToolAsk(
+            env=settings.agents_env,
+            agent=asked.agent,
+            tool=asked.tool,
+            arguments=asked.arguments,
+            run_id=asked.run_id,
+            call_id=asked.call_id,
+            at_utc=at,
+            cost_usd=rules.cost_usd(settings.agent_model, spent.input_tokens, spent.output_tokens),
+            turns=spent.answers,
+            seconds=spent.work_ms / 1000,
+        )
+        decision: Verdict = policy.decide(rules, ask, policy.Usage(uses))
+        return decision
+
+    return judge
+
+
+def _call_api(url: str, token: str) -> CallApi:
+    api, http = part("api").Api(url, token), part("http")
+
+    async def call(
+        tool: ToolLike,
+        arguments: dict[str, Any],
+        *,
+        idempotency_key: str,
+        run_id: str,
+        call_id: str | None,
+        agent: str,
+        grant: str | None,
+    ) -> dict[str, Any]:
+        try:
+            result: dict[str, Any] = await api.call(
+                tool,
+                arguments,
+                idempotency_key=idempotency_key,
+                run_id=run_id,
+                call_id=call_id,
+                agent=agent,
+                grant=grant,
+            )
+        except http.ApiError as error:
+            raise ToolFailed(error.code, error.says, retry=error.retry) from None
+        return result
+
+    return call
+
+
+def _append_turns(url: str, token: str) -> Any:
+    http = part("http")
+    client = http.JsonClient(url, token)
+
+    async def append(
+        call_id: str, turns: list[dict[str, Any]], *, idempotency_key: str, run_id: str
+    ) -> None:
+        headers = {"Idempotency-Key": idempotency_key, "X-Run-Id": run_id, "X-Call-Id": call_id}
+        body = {"call_id": call_id, "turns": turns}
+        try:
+            await client.post("/v1/stt/append_turns", body, headers)
+        except http.ApiError as error:
+            raise ToolFailed(error.code, error.says, retry=error.retry) from None
+
+    return append
