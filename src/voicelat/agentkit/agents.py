@@ -39,7 +39,15 @@ try:
 except ImportError:
     raise MissingExtra("agents", "an agent") from None
 
-__all__ = ["Invoke", "instructions", "policy_guardrail", "run_config", "sdk_agent", "trace_off"]
+__all__ = [
+    "Invoke",
+    "Judge",
+    "instructions",
+    "policy_guardrail",
+    "run_config",
+    "sdk_agent",
+    "trace_off",
+]
 
 Invoke = Callable[[Tool, dict[str, Any], str], Awaitable[str]]
 """A tool, its arguments and the SDK's id of the call -> what the model reads, as JSON."""

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voicelat.agentkit.policy import Limits, Price, load_policy, read_policy
-from voicelat.agentkit.tools import ToolSet
+from voicelat.agentkit.tools import AGENTS, ToolSet
 from voicelat.errors import InvalidFile
 
 SMALL = """\
@@ -138,6 +138,12 @@ def test_the_packaged_policy_speaks_of_every_tool_that_may_be_asked_about() -> N
         for tool in ToolSet.builtin():
             for agent in tool.agents:
                 assert any(rule.covers(agent, tool.id) for rule in environment.approve), tool.id
+
+
+def test_a_policy_may_name_every_agent() -> None:
+    for agent in AGENTS:
+        (rule,) = read_policy(broken("[Voice]", f"[{agent}]"), "p.yaml").environments["dev"].allow
+        assert rule.agents == frozenset({agent})
 
 
 def test_yaml_that_runs_code_is_only_text() -> None:

@@ -51,9 +51,6 @@ class ToolSet:
     def __iter__(self) -> Iterator[Tool]:
         return iter(self._by_id.values())
 
-    def __len__(self) -> int:
-        return len(self._by_id)
-
 
 def load_tools(modules: Iterable[str]) -> ToolSet:
     """The built-in tools, and the ``TOOLS`` of each module (``package.module``).
