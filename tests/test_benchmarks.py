@@ -38,3 +38,15 @@ def test_a_crowd_that_never_starts_is_cut_off_and_a_caller_is_answered() -> None
     found = benchmark("connects.py", "--connects", "300")
     assert found["meanwhile_ms"] is not None
     assert found["fates"]["taken"] == found["fates"]["cut"] == 300
+
+
+@pytest.mark.timeout(180)
+def test_calls_go_on_whatever_becomes_of_the_agents() -> None:
+    pytest.importorskip("sqlalchemy", reason="the extra is not installed")
+    found = benchmark("outbox.py", "--quick")["conditions"]
+    assert {name: one["turns"] for name, one in found.items()} == dict.fromkeys(found, 2)
+    assert found["no agents"]["events"] == {}
+    assert found["at rest"]["events"]["delivered"] >= 2
+    for silent in ("stopped", "killed"):
+        assert found[silent]["events"]["delivered"] == 0
+        assert found[silent]["events"]["waiting"] > 0

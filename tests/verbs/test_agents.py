@@ -87,6 +87,12 @@ def test_agents_that_are_off_say_how_to_turn_them_on() -> None:
     )
 
 
+def test_a_process_that_could_approve_itself_does_not_start() -> None:
+    code, _, err = run("serve", "--set", "AGENTS_ENABLED=1", "--set", "APPROVER_TOKEN=x")
+    assert code == 2
+    assert "APPROVER_TOKEN is set" in err
+
+
 def test_what_waits_is_listed_without_its_grant(store: Store) -> None:
     [waiting] = told("approve")["approvals"]
     assert (waiting["id"], waiting["arguments"]) == ("CA1.end:2", {"text": "שלום"})

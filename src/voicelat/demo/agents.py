@@ -33,8 +33,11 @@ def try_event(settings: Settings, event: Event, wanted: Callable[[Approval], boo
         folder = Path(name)
         scopes = [*(tool.id for tool in tools(settings)), "stt.append_turns"]
         with running_office(folder, scopes) as office:
+            published = Path(settings.workflows_file)
+            kept = published if published.exists() else folder / "workflows.sqlite3"
             here = replace(
                 settings,
+                workflows_file=str(kept),
                 agents_db_url=f"sqlite:///{folder / 'agents.db'}",
                 backoffice_url=office.url,
                 backoffice_token=office.agents_token,

@@ -110,7 +110,14 @@ def evaluate(settings: Settings, paths: list[Path], gates: str) -> Any:
     cases, evals, scripted = part("evals.cases"), part("evals.run"), part("evals.scripted")
     policy = part("policy")
     rules = policy.load_policy(settings.policy_file or policy.BUILTIN)
-    catalog, store = tools(settings), workflow_store(settings)
+    catalog = tools(settings)
+    kept = Path(settings.workflows_file)
+    # Trying makes no files: without published workflows the built-in ones are meant.
+    current = (
+        workflow_store(settings).current
+        if kept.exists()
+        else lambda name: part("workflows.read").builtin(name, catalog)
+    )
 
     def decide(agent: str, tool: str, arguments: dict[str, Any]) -> str:
         ask = policy.ToolAsk(
@@ -136,7 +143,7 @@ def evaluate(settings: Settings, paths: list[Path], gates: str) -> Any:
     return asyncio.run(
         evals.run_evals(
             chosen,
-            workflow_for=store.current,
+            workflow_for=current,
             steps_for=lambda case: scripted.ScriptedSteps(case, catalog, decide),
             now_ms=CallClock().now_ms,
             gates=part("evals.gates").parse_gates(gates),
@@ -171,7 +178,7 @@ def minter(settings: Settings) -> Callable[[Approval, dict[str, Any]], Any]:
 
 def _judge(settings: Settings, store: Store) -> Callable[[Asked], Verdict]:
     """The policy, asked with what this run and its call have used. Rates are counted from the log:
-    runs that decide in the same instant do not see each other; the API's own limits do."""
+    runs that decide in the same instant do not see each other, and may pass one together."""
     policy = part("policy")
     rules = policy.load_policy(settings.policy_file or policy.BUILTIN)
 

@@ -46,6 +46,10 @@ def serve(sets: Sets = None, as_json: AsJson = False) -> None:
     settings = _settings(sets)
     if not settings.agents_enabled:
         raise UsageError("agents are off: set AGENTS_ENABLED=1 here and where calls are served")
+    if settings.approver_token is not None:
+        raise UsageError(
+            "APPROVER_TOKEN is set: take it out of the agents' process, which must not approve"
+        )
 
     from voicelat.agentkit.runs.process import serve as serve_agents
     from voicelat.agentkit.runs.worker import Worker

@@ -23,6 +23,7 @@ from voicelat.agentkit.runs.contract import Parts, Steps, ToolFailed
 from voicelat.agentkit.runs.event import Event
 from voicelat.agentkit.runs.store import Entry, Store
 from voicelat.agentkit.runs.worker import Worker, retry, states
+from voicelat.errors import ConnectError
 
 WAIT = threading.Event()
 Run = Callable[[Event, Steps], Any]
@@ -164,6 +165,28 @@ def test_a_dead_run_is_sent_back_to_work_from_where_it_failed(tmp_path: Path) ->
         assert here.server.writes == {"leads.upsert": 1, "leads.tag": 1}
         here.until_state("ended")
         assert not retry(here.store, "CA1.1", "dana")
+
+
+def test_a_database_that_is_away_for_a_moment_is_waited_for(tmp_path: Path) -> None:
+    async def run(_: Event, steps: Steps) -> dict[str, Any]:
+        return await steps.call("leads.upsert", {"n": 1})
+
+    class Away(Store):
+        failures = 2
+
+        def append(self, entries: list[Entry]) -> None:
+            if entries and Away.failures:
+                Away.failures -= 1
+                raise ConnectError("the agents' database: away")
+            super().append(entries)
+
+    away = Away(f"sqlite:///{tmp_path / 'agents.db'}")
+    with running(tmp_path, run, store=away) as here:
+        here.worker.enqueue(event())
+        told = [one.kind for one in here.until("ended")]
+        assert told == ["began", "decided", "called", "ended"]
+        assert Away.failures == 0
+        away.close()
 
 
 def test_a_model_that_is_away_for_a_moment_is_asked_again(tmp_path: Path) -> None:

@@ -101,8 +101,6 @@ class Asked:
     at_utc: str
     spent: Spent
     """By this run so far."""
-    approved: bool
-    """A person said yes to exactly these arguments."""
 
 
 class Verdict(Protocol):

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from agents import Runner
 from dbos import DBOS
@@ -34,9 +36,13 @@ from voicelat.errors import ConnectError, VoicelatError
 
 __all__ = ["RunSteps"]
 
+_LOG = logging.getLogger("voicelat.agents")
+T = TypeVar("T")
+
 _ATTEMPTS: Final = 8
 """With waits of 0.5 s to 32 s between them: a minute of an API that is away or busy."""
 _FIRST_WAIT_S: Final = 0.5
+_DATABASE_WAIT_S: Final = 1.0
 _POLL_S: Final = 0.2
 _LONGEST_POLL_S: Final = 2.0
 """How long a decision may lie there unread. An approval costs one read of one row as often."""
@@ -130,7 +136,7 @@ class RunSteps:
     async def flush(self) -> None:
         """Write what was told. What a kill loses here, the resumed run tells again."""
         untold, self._untold = self._untold, []
-        await asyncio.to_thread(self._parts.store.append, untold)
+        await _stored(self._parts.store.append, untold)
 
     # -- one tool call ------------------------------------------------------------------------
 
@@ -161,7 +167,7 @@ class RunSteps:
             await self._decide(tool, arguments, agent, approved=True)
         result = await self._execute(tool, arguments, agent, number, grant)
         if grant is not None:
-            await asyncio.to_thread(self._parts.store.forget, self._key(number))
+            await _stored(self._parts.store.forget, self._key(number))
         return result
 
     def _checked(self, tool: ToolLike, arguments: dict[str, Any], agent: str) -> dict[str, Any]:
@@ -187,14 +193,13 @@ class RunSteps:
                     call_id=self._event.call_id,
                     at_utc=stamp(at),
                     spent=self._spent,
-                    approved=approved,
                 )
             )
             said = {"verdict": decision.verdict, "rule": decision.rule, "why": decision.why}
             return {**said, "at": stamp(at)}
 
         await self.flush()  # limits are counted from the log
-        said: dict[str, str] = await DBOS.run_step_async({"name": f"decide {tool.id}"}, decide)
+        said: dict[str, str] = await DBOS.run_step_async(_lasting(f"decide {tool.id}"), decide)
         self.tell(
             "decided again" if approved else "decided",
             agent=agent,
@@ -241,14 +246,7 @@ class RunSteps:
         )
         await self.flush()
         answer = await DBOS.run_step_async(
-            {
-                "name": f"approval of {tool.id}",
-                "retries_allowed": True,
-                "max_attempts": 1_000_000,  # as long as it waits, the database may come back
-                "interval_seconds": 1.0,
-                "backoff_rate": 1.0,
-                "should_retry": lambda error: isinstance(error, ConnectError),
-            },
+            _lasting(f"approval of {tool.id}"),
             self._wait_for_decision,
             approval,
         )
@@ -374,7 +372,30 @@ class RunSteps:
         return min(tool.agents, default=self._last_asked)
 
 
+async def _stored(write: Callable[[T], None], what: T) -> None:
+    """Written to our database, however long that is away: DBOS waits for it in the same way."""
+    while True:
+        try:
+            return await asyncio.to_thread(write, what)
+        except ConnectError as error:
+            _LOG.warning("%s; trying again", error)
+            await asyncio.sleep(_DATABASE_WAIT_S)
+
+
+def _lasting(name: str) -> Any:
+    """A step on our database alone: tried until that is there."""
+    return {
+        "name": name,
+        "retries_allowed": True,
+        "max_attempts": 1_000_000,
+        "interval_seconds": _DATABASE_WAIT_S,
+        "backoff_rate": 1.0,
+        "should_retry": lambda error: isinstance(error, ConnectError),
+    }
+
+
 def _patient(name: str) -> Any:
+    """A step that asks the API."""
     return {
         "name": name,
         "retries_allowed": True,
