@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from importlib import import_module
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
+from voicelat.agentkit import policy
+from voicelat.agentkit.api import Api
+from voicelat.agentkit.grants import grant_request
+from voicelat.agentkit.http import ApiError, JsonClient
 from voicelat.agentkit.runs.contract import (
     Asked,
     CallApi,
@@ -22,23 +25,17 @@ from voicelat.agentkit.runs.contract import (
 from voicelat.agentkit.runs.event import Event
 from voicelat.agentkit.runs.redact import Redaction
 from voicelat.agentkit.runs.store import Approval, Store, stamp
+from voicelat.agentkit.tools import Tool, ToolSet, load_tools
+from voicelat.agentkit.workflows.read import BUILTIN, builtin
+from voicelat.agentkit.workflows.store import Store as WorkflowStore
 from voicelat.clock import CallClock
 from voicelat.errors import ConnectError, UsageError
 
 if TYPE_CHECKING:
+    from voicelat.agentkit.evals.run import EvalResult
     from voicelat.settings.load import Settings
 
-__all__ = ["evaluate", "minter", "part", "parts", "tools", "workflow_store", "workflows"]
-
-
-def part(module: str) -> Any:
-    """A part of the agent kit. Raises UsageError where this installation has none."""
-    try:
-        return import_module(f"voicelat.agentkit.{module}")
-    except ModuleNotFoundError as error:
-        if error.name is None or not error.name.startswith("voicelat."):
-            raise
-        raise UsageError(f"this installation has no voicelat.agentkit.{module}") from None
+__all__ = ["evaluate", "minter", "parts", "tools", "workflow_store", "workflows"]
 
 
 def parts(settings: Settings, store: Store) -> Parts:
@@ -46,16 +43,17 @@ def parts(settings: Settings, store: Store) -> Parts:
     InvalidFile for a policy or a workflow that cannot be read."""
     if settings.backoffice_token is None:
         raise UsageError("BACKOFFICE_TOKEN is not set: the agents' token for BACKOFFICE_URL")
-    agents = part("agents")
+    from voicelat.agentkit import agents
+    from voicelat.agentkit.models import model
+
     own_tools = tools(settings)
-    model = part("models").model(
+    its_model = model(
         settings.agent_model, api_key=settings.openai_api_key, base_url=settings.openai_base_url
     )
 
-    def sdk_agent(name: str, invoke: Any, its_model: Any, language: str | None) -> Any:
-        return agents.sdk_agent(
-            name, own_tools, invoke, its_model, language=language or settings.speech_language
-        )
+    def sdk_agent(name: str, invoke: Any, recorded: Any, language: str | None) -> Any:
+        spoken = language or settings.speech_language
+        return agents.sdk_agent(name, own_tools, invoke, recorded, language=spoken)
 
     return Parts(
         store=store,
@@ -64,27 +62,26 @@ def parts(settings: Settings, store: Store) -> Parts:
         call_api=_call_api(settings.backoffice_url, settings.backoffice_token),
         append_turns=_append_turns(settings.backoffice_url, settings.backoffice_token),
         sdk_agent=sdk_agent,
-        model=lambda _agent: model,
+        model=lambda _agent: its_model,
         workflow=workflows(settings),
         run_config=agents.run_config,
         redaction=Redaction().also(settings.agents_redact),
     )
 
 
-def tools(settings: Settings) -> Any:
+def tools(settings: Settings) -> ToolSet:
     """The tools there are: the built-in ones and the user's."""
     modules = [name.strip() for name in (settings.agent_tools or "").split(",") if name.strip()]
-    return part("tools").load_tools(modules)
+    return load_tools(modules)
 
 
-def workflow_store(settings: Settings) -> Any:
+def workflow_store(settings: Settings) -> WorkflowStore:
     """Published workflows, the built-in ones where no other was: a run must find the version it
     began with, also after an upgrade of ours."""
     catalog = tools(settings)
-    store = part("workflows.store").Store(Path(settings.workflows_file), catalog)
-    read = part("workflows.read")
+    store = WorkflowStore(Path(settings.workflows_file), catalog)
     published = set(store.names())
-    for name in read.BUILTIN:
+    for name in BUILTIN:
         if name not in published:
             packaged = files("voicelat.agentkit.workflows") / "builtin" / f"{name}.yaml"
             with as_file(packaged) as path:
@@ -104,22 +101,23 @@ def workflows(settings: Settings) -> Callable[[Event, str | None], Workflow]:
     return workflow
 
 
-def evaluate(settings: Settings, paths: list[Path], gates: str) -> Any:
+def evaluate(settings: Settings, paths: list[Path], gates: str) -> EvalResult:
     """What came of the cases (none: the starter sets) with scripted answers, under the policy in
     force. Raises UsageError for gates that are none, InvalidFile for cases."""
-    cases, evals, scripted = part("evals.cases"), part("evals.run"), part("evals.scripted")
-    policy = part("policy")
+    from voicelat.agentkit.evals.cases import STARTER, read_cases, starter
+    from voicelat.agentkit.evals.gates import parse_gates
+    from voicelat.agentkit.evals.run import run_evals
+    from voicelat.agentkit.evals.scripted import ScriptedSteps
+
     rules = policy.load_policy(settings.policy_file or policy.BUILTIN)
     catalog = tools(settings)
     kept = Path(settings.workflows_file)
     # Trying makes no files: without published workflows the built-in ones are meant.
     current = (
-        workflow_store(settings).current
-        if kept.exists()
-        else lambda name: part("workflows.read").builtin(name, catalog)
+        workflow_store(settings).current if kept.exists() else lambda name: builtin(name, catalog)
     )
 
-    def decide(agent: str, tool: str, arguments: dict[str, Any]) -> str:
+    def decide(agent: str, tool: str, arguments: dict[str, Any]) -> Literal["allow", "deny", "ask"]:
         ask = policy.ToolAsk(
             env=settings.agents_env,
             agent=agent,
@@ -132,21 +130,16 @@ def evaluate(settings: Settings, paths: list[Path], gates: str) -> Any:
             turns=0,
             seconds=0.0,
         )
-        verdict: str = policy.decide(rules, ask, policy.Usage()).verdict
-        return verdict
+        return policy.decide(rules, ask, policy.Usage()).verdict
 
-    chosen = (
-        cases.read_cases(paths)
-        if paths
-        else [case for name in cases.STARTER for case in cases.starter(name)]
-    )
+    chosen = read_cases(paths) if paths else [case for name in STARTER for case in starter(name)]
     return asyncio.run(
-        evals.run_evals(
+        run_evals(
             chosen,
             workflow_for=current,
-            steps_for=lambda case: scripted.ScriptedSteps(case, catalog, decide),
+            steps_for=lambda case: ScriptedSteps(case, catalog, decide),
             now_ms=CallClock().now_ms,
-            gates=part("evals.gates").parse_gates(gates),
+            gates=parse_gates(gates),
         )
     )
 
@@ -158,16 +151,17 @@ def minter(settings: Settings) -> Callable[[Approval, dict[str, Any]], Any]:
     token = settings.approver_token
     if token is None:
         raise UsageError("APPROVER_TOKEN is not set: a person's token with approvals.grant")
-    approver, grants, http = part("approver"), part("grants"), part("http")
+    # Only here: the agents' process must not have it.
+    from voicelat.agentkit.approver import Approver
 
     async def mint(approval: Approval, arguments: dict[str, Any]) -> str:
-        asked = grants.grant_request(
+        asked = grant_request(
             approval.tool, arguments, approval.call_id, approval.run_id, GRANT_LIFE_S
         )
-        async with approver.Approver(settings.backoffice_url, token) as client:
+        async with Approver(settings.backoffice_url, token) as client:
             try:
                 grant: str = await client.grant(asked)
-            except http.ApiError as error:
+            except ApiError as error:
                 if error.retry:
                     raise ConnectError(str(error)) from None
                 raise UsageError(f"APPROVER_TOKEN: {error}") from None
@@ -179,7 +173,6 @@ def minter(settings: Settings) -> Callable[[Approval, dict[str, Any]], Any]:
 def _judge(settings: Settings, store: Store) -> Callable[[Asked], Verdict]:
     """The policy, asked with what this run and its call have used. Rates are counted from the log:
     runs that decide in the same instant do not see each other, and may pass one together."""
-    policy = part("policy")
     rules = policy.load_policy(settings.policy_file or policy.BUILTIN)
 
     def judge(asked: Asked) -> Verdict:
@@ -194,6 +187,7 @@ def _judge(settings: Settings, store: Store) -> Callable[[Asked], Verdict]:
                 datetime.fromisoformat(entry.at),
             )
             for entry in store.calls(a_day_ago, asked.run_id, asked.call_id)
+            if entry.agent is not None and entry.tool is not None
         )
         ask = policy.ToolAsk(
             env=settings.agents_env,
@@ -214,7 +208,7 @@ def _judge(settings: Settings, store: Store) -> Callable[[Asked], Verdict]:
 
 
 def _call_api(url: str, token: str) -> CallApi:
-    api, http = part("api").Api(url, token), part("http")
+    api = Api(url, token)
 
     async def call(
         tool: ToolLike,
@@ -228,7 +222,7 @@ def _call_api(url: str, token: str) -> CallApi:
     ) -> dict[str, Any]:
         try:
             result: dict[str, Any] = await api.call(
-                tool,
+                cast("Tool", tool),  # it is of `tools`
                 arguments,
                 idempotency_key=idempotency_key,
                 run_id=run_id,
@@ -236,7 +230,7 @@ def _call_api(url: str, token: str) -> CallApi:
                 agent=agent,
                 grant=grant,
             )
-        except http.ApiError as error:
+        except ApiError as error:
             raise ToolFailed(error.code, error.says, retry=error.retry) from None
         return result
 
@@ -244,8 +238,7 @@ def _call_api(url: str, token: str) -> CallApi:
 
 
 def _append_turns(url: str, token: str) -> Any:
-    http = part("http")
-    client = http.JsonClient(url, token)
+    client = JsonClient(url, token)
 
     async def append(
         call_id: str, turns: list[dict[str, Any]], *, idempotency_key: str, run_id: str
@@ -254,7 +247,7 @@ def _append_turns(url: str, token: str) -> Any:
         body = {"call_id": call_id, "turns": turns}
         try:
             await client.post("/v1/stt/append_turns", body, headers)
-        except http.ApiError as error:
+        except ApiError as error:
             raise ToolFailed(error.code, error.says, retry=error.retry) from None
 
     return append

@@ -133,9 +133,9 @@ def tools(sets: Sets = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"schema": 1, "tools": found})
         return
-    for tool in found:
-        kind = "writes" if tool["writes"] else "reads"
-        typer.echo(f"{tool['id']:<24} {kind:<7} {', '.join(tool['agents'])}")
+    for tool in tools_of(settings):
+        kind = "writes" if tool.writes else "reads"
+        typer.echo(f"{tool.id:<24} {kind:<7} {', '.join(sorted(tool.agents))}")
 
 
 @agents.command(
