@@ -22,9 +22,6 @@ from voicelat.metrics.record import TurnRecord
 sa = pytest.importorskip("sqlalchemy", reason="pip install 'voicelat[sql]'")
 
 
-pytestmark = pytest.mark.xdist_group("one database")  # what is made once for all of them
-
-
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[Postgres]:
     pytest.importorskip("psycopg", reason="pip install 'voicelat[sql]'")

@@ -20,9 +20,6 @@ CHROMIUM = shutil.which("chromium")
 ROWS = "#waterfall .ytick text"
 
 
-pytestmark = pytest.mark.xdist_group("one browser")  # what is made once for all of them
-
-
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """The page of the usual calls, opened; fails on whatever a browser complains of."""
