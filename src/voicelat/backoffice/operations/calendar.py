@@ -24,7 +24,7 @@ from voicelat.backoffice.operations.leads import known_lead
 from voicelat.backoffice.problem import Problem
 from voicelat.backoffice.tables import Event
 
-__all__ = ["OPERATIONS"]
+__all__ = ["OPERATIONS", "opening_hours"]
 
 MAX_RANGE: Final = timedelta(days=14)
 """Of one search: every slot in it is answered, and a model has to read them."""
@@ -78,7 +78,7 @@ def find_slots(desk: Desk, asked: FindSlots) -> Slots:
     taken = [(event.starts_at, event.ends_at) for event in _events(desk, asked.start, asked.to)]
     length = timedelta(minutes=asked.minutes)
     free = []
-    for opens, closes in _opening_hours(desk.opening, asked.start, asked.to):
+    for opens, closes in opening_hours(desk.opening, asked.start, asked.to):
         start = opens
         while start + length <= closes:
             end = start + length
@@ -129,7 +129,7 @@ def _events(desk: Desk, start: datetime, end: datetime) -> list[Event]:
     )
 
 
-def _opening_hours(
+def opening_hours(
     opening: Opening, start: datetime, end: datetime
 ) -> Iterator[tuple[datetime, datetime]]:
     """The open stretches of the range: from when to when."""
