@@ -117,8 +117,11 @@ def _context(
 
 
 async def _sent(request: Request) -> Any:
-    """The body's JSON as it came, for hashes: a model would have changed it."""
-    return await request.json()
+    """The body's JSON as it came, for hashes: a model would have changed it.
+
+    None for an empty body, which its model refuses next.
+    """
+    return await request.json() if await request.body() else None
 
 
 _Sent = Annotated[Any, Depends(_sent)]
