@@ -1,0 +1,93 @@
+"""A real PostgreSQL of the test's own, on a Unix socket alone."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+__all__ = ["new_database", "running_postgres"]
+
+# As root it refuses to run.
+_USER = "postgres" if os.geteuid() == 0 else getpass.getuser()
+
+
+@contextmanager
+def running_postgres() -> Iterator[str]:
+    """The folder of its socket. Skips where there is no PostgreSQL to start."""
+    initdb, postgres = _program("initdb"), _program("postgres")
+    # A socket's path is short, and its folder the server's own: not one of pytest's.
+    with tempfile.TemporaryDirectory(prefix="vl-pg-", ignore_cleanup_errors=True) as folder:
+        if os.geteuid() == 0:
+            try:
+                shutil.chown(folder, _USER)
+            except LookupError:
+                pytest.skip("no user postgres, and root may not run it: apt-get install postgresql")
+        data = str(Path(folder) / "data")
+        made = _run(initdb, "-D", data, "-U", "voicelat", "-E", "UTF8", "--locale=C", "-A", "trust")
+        if made.returncode:
+            pytest.skip(f"initdb fails: {made.stdout.strip()[-300:]}")
+        # Nothing here has to outlive the machine.
+        options = ("-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=200")
+        with subprocess.Popen(
+            (postgres, "-D", data, "-k", folder, *options),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd="/",
+            **_as_user(),
+        ) as process:
+            try:
+                assert process.stdout is not None
+                said = ""
+                while "ready to accept connections" not in said:
+                    line = process.stdout.readline()
+                    if not line:
+                        pytest.skip(f"postgres does not start: {said.strip()[-300:]}")
+                    said += line
+                yield folder
+            finally:
+                process.terminate()
+
+
+def new_database(folder: str, name: str) -> str:
+    """The URL of a new, empty database."""
+    import psycopg
+
+    with psycopg.connect(
+        host=folder, user="voicelat", dbname="postgres", autocommit=True
+    ) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"'.encode())
+    return f"postgresql://voicelat@/{name}?host={folder}"
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name) or next(
+        (str(path) for path in sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))), None
+    )
+    if found is None:
+        pytest.skip(f"no {name}: apt-get install postgresql")
+    return found
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        cwd="/",
+        **_as_user(),
+    )
+
+
+def _as_user() -> dict[str, str]:
+    return {"user": _USER, "group": _USER} if os.geteuid() == 0 else {}
