@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from starlette.testclient import TestClient
+
 from voicelat.backoffice import tokens
 from voicelat.backoffice.app import create_app
 from voicelat.backoffice.config import Config

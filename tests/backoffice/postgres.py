@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import shutil
 import subprocess
@@ -15,17 +14,17 @@ import pytest
 
 __all__ = ["new_database", "running_postgres"]
 
-# As root it refuses to run.
-_USER = "postgres" if os.geteuid() == 0 else getpass.getuser()
+# As root it refuses to run. None is who we are.
+_USER = "postgres" if os.geteuid() == 0 else None
 
 
 @contextmanager
 def running_postgres() -> Iterator[str]:
     """The folder of its socket. Skips where there is no PostgreSQL to start."""
-    initdb, postgres = _program("initdb"), _program("postgres")
+    initdb, pg_ctl = _program("initdb"), _program("pg_ctl")
     # A socket's path is short, and its folder the server's own: not one of pytest's.
     with tempfile.TemporaryDirectory(prefix="vl-pg-", ignore_cleanup_errors=True) as folder:
-        if os.geteuid() == 0:
+        if _USER is not None:
             try:
                 shutil.chown(folder, _USER)
             except LookupError:
@@ -35,26 +34,16 @@ def running_postgres() -> Iterator[str]:
         if made.returncode:
             pytest.skip(f"initdb fails: {made.stdout.strip()[-300:]}")
         # Nothing here has to outlive the machine.
-        options = ("-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=200")
-        with subprocess.Popen(
-            (postgres, "-D", data, "-k", folder, *options),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            cwd="/",
-            **_as_user(),
-        ) as process:
-            try:
-                assert process.stdout is not None
-                said = ""
-                while "ready to accept connections" not in said:
-                    line = process.stdout.readline()
-                    if not line:
-                        pytest.skip(f"postgres does not start: {said.strip()[-300:]}")
-                    said += line
-                yield folder
-            finally:
-                process.terminate()
+        options = f"-k {folder} -c listen_addresses= -c fsync=off -c max_connections=200"
+        log = str(Path(folder) / "log")
+        started = _run(pg_ctl, "-D", data, "-l", log, "-w", "-o", options, "start")
+        if started.returncode:
+            pytest.skip(f"postgres does not start: {started.stdout.strip()[-300:]}")
+        try:
+            yield folder
+        finally:
+            # At once: a test that failed may have left connections open.
+            _run(pg_ctl, "-D", data, "-m", "immediate", "stop")
 
 
 def new_database(folder: str, name: str) -> str:
@@ -85,9 +74,6 @@ def _run(*command: str) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
         cwd="/",
-        **_as_user(),
+        user=_USER,
+        group=_USER,
     )
-
-
-def _as_user() -> dict[str, str]:
-    return {"user": _USER, "group": _USER} if os.geteuid() == 0 else {}

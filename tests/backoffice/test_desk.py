@@ -87,7 +87,9 @@ def test_eight_at_once_with_keys_of_their_own_make_one_lead_and_one_appointment(
 
     def both(_: int) -> tuple[str, int]:
         lead = bench.post("leads.upsert", LEAD | {"phone": "+972501234567"}, key=f"l{_}")
-        return lead.json()["lead_id"], bench.post("calendar.create", booking, key=f"c{_}").status_code
+        return lead.json()["lead_id"], bench.post(
+            "calendar.create", booking, key=f"c{_}"
+        ).status_code
 
     with ThreadPoolExecutor(8) as pool:
         leads, booked = zip(*pool.map(both, range(8)), strict=True)
@@ -242,11 +244,14 @@ def test_an_agent_s_token_mints_no_grant(bench: Bench) -> None:
 def test_a_gate_of_one_s_own_sees_the_arguments_and_may_refuse_or_ask(url: str) -> None:
     pytest.importorskip("alembic", reason="the agents extra is not installed")
     from tests.backoffice.bench import open_bench
+
     from voicelat.backoffice.gate import Asked, Verdict
 
     def gate(asked: Asked) -> Verdict:
         verdicts: dict[str, Verdict] = {"leads.delete": "deny", "crm.get": "ask"}
-        return "ask" if asked.arguments.get("source") == "web" else verdicts.get(asked.tool, "allow")
+        return (
+            "ask" if asked.arguments.get("source") == "web" else verdicts.get(asked.tool, "allow")
+        )
 
     with open_bench(url, gate=gate) as bench:
         lead_id = bench.lead()

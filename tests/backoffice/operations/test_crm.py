@@ -20,9 +20,7 @@ def customer(bench: Bench, name: str = "Émile Zola") -> str:
 def test_a_customer_is_found_by_a_part_in_any_case(bench: Bench, query: str) -> None:
     customer_id = customer(bench)
     found = bench.call("crm.search_customer", query=query, limit=5)["customers"]
-    assert found == [
-        {"customer_id": customer_id, "name": "Émile Zola", "phone": "+33123456789"}
-    ]
+    assert found == [{"customer_id": customer_id, "name": "Émile Zola", "phone": "+33123456789"}]
 
 
 def test_a_query_is_text_and_no_pattern(bench: Bench) -> None:
