@@ -90,14 +90,13 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _serve(database: str, port: int, pairs: list[str]) -> None:
-    import uvicorn
-
     from voicelat.backoffice.app import create_app
     from voicelat.backoffice.config import Config
+    from voicelat.backoffice.run import serve
 
     needs_grant = frozenset(_pair(pair) for pair in pairs)
     app = create_app(Config(database=database, needs_grant=needs_grant))
-    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
+    serve(app, port, lambda _url: None)
 
 
 def _pair(text: str) -> tuple[str, str]:

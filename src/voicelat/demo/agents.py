@@ -16,10 +16,11 @@ from voicelat.agentkit.runs import decide
 from voicelat.agentkit.runs.event import Event
 from voicelat.agentkit.runs.store import Approval, Entry, Store
 from voicelat.agentkit.runs.worker import Worker
+from voicelat.agentkit.tools import AGENTS
 from voicelat.demo.office import running_office
 from voicelat.errors import ConnectError
 from voicelat.settings import Settings
-from voicelat.settings.agents import minter, parts, tools
+from voicelat.settings.agents import FEEDER, minter, parts, tools
 
 __all__ = ["try_event"]
 
@@ -31,8 +32,10 @@ def try_event(settings: Settings, event: Event, wanted: Callable[[Approval], boo
     """The run's log. ``wanted`` is asked for every approval. Raises what the parts raise."""
     with tempfile.TemporaryDirectory(prefix="voicelat-agents-") as name:
         folder = Path(name)
-        scopes = [*(tool.id for tool in tools(settings)), "stt.append_turns"]
-        with running_office(folder, scopes) as office:
+        every = tools(settings)
+        scopes = {agent: [tool.id for tool in every.of(agent)] for agent in AGENTS}
+        scopes[FEEDER] = ["stt.append_turns"]
+        with running_office(folder, scopes, settings) as office:
             published = Path(settings.workflows_file)
             kept = published if published.exists() else folder / "workflows.sqlite3"
             here = replace(

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from voicelat.backoffice import tokens
+from voicelat.backoffice.database import Database
 from voicelat.errors import UsageError
+from voicelat.settings import Settings
 
 __all__ = ["Office", "running_office"]
 
-_START_S: Final = 30
 _STOP_S: Final = 10
-_NEEDS_GRANT: Final = "*:whatsapp.send"
+_A_DAY: Final = timedelta(days=1)
+_PERSON: Final = "a person"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,27 +30,37 @@ class Office:
 
     url: str
     agents_token: str
+    """As BACKOFFICE_TOKEN has it: one for each agent."""
     approver_token: str
 
 
 @contextmanager
-def running_office(folder: Path, scopes: list[str]) -> Iterator[Office]:
-    """Run one on a free loopback port, its data in ``folder``. ``scopes``: what the agents' token
-    opens. Raises UsageError, with its own words, when it does not start."""
+def running_office(
+    folder: Path, scopes: Mapping[str, list[str]], settings: Settings
+) -> Iterator[Office]:
+    """Run one on a free loopback port under the policy of ``settings``, its data in ``folder``.
+    ``scopes``: who gets a token -> what it opens. Raises UsageError, with its own words, when it
+    does not start."""
     database = f"sqlite:///{folder / 'backoffice.sqlite3'}"
-    command = [sys.executable, "-m", "voicelat.backoffice", "--database", database]
-    agents_token = _token(command, "agents", scopes)
-    approver_token = _token(command, "a person", ["approvals.grant"])
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    serve = [*command, "serve", "--port", str(port), "--needs-grant", _NEEDS_GRANT]
-    with (folder / "backoffice.log").open("wb") as log:
+    minted = _mint(database, {**scopes, _PERSON: ["approvals.grant"]})
+    command = [sys.executable, "-m", "voicelat", "agents", "office", "--json", "--port", "0"]
+    command += ["--database", database, "--set", f"AGENTS_ENV={settings.agents_env}"]
+    if settings.policy_file:
+        command += ["--set", f"POLICY_FILE={settings.policy_file}"]
+    log = folder / "backoffice.log"
+    with log.open("wb") as errors:
         # A session of its own: Ctrl-C is for us, and we stop it when it is time.
-        process = subprocess.Popen(serve, stderr=log, start_new_session=True)
-    url = f"http://127.0.0.1:{port}"
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
+        )
     try:
-        _await_health(url, process, folder / "backoffice.log")
-        yield Office(url, agents_token, approver_token)
+        assert process.stdout is not None
+        ready = process.stdout.readline()
+        if not ready:
+            words = _last_line(log.read_text(errors="replace"))
+            raise UsageError(f"the back office did not start: {words}")
+        agents_token = ",".join(f"{name}={minted[name]}" for name in scopes)
+        yield Office(json.loads(ready)["url"], agents_token, minted[_PERSON])
     finally:
         process.terminate()
         try:
@@ -59,29 +70,19 @@ def running_office(folder: Path, scopes: list[str]) -> Iterator[Office]:
             process.wait()
 
 
-def _token(command: list[str], agent: str, scopes: list[str]) -> str:
-    asked = [*command, "token", "--agent", agent, "--tenant", "demo"]
-    asked += [word for scope in scopes for word in ("--scope", scope)]
-    ran = subprocess.run(asked, capture_output=True, text=True, check=False)
-    if ran.returncode:
-        raise UsageError(f"the back office gave no token: {_last_line(ran.stderr)}")
-    token: str = json.loads(ran.stdout)["token"]
-    return token
-
-
-def _await_health(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(_START_S * 10):
-        try:
-            urllib.request.urlopen(f"{url}/healthz", timeout=5).close()
-        except (urllib.error.URLError, TimeoutError):
-            try:
-                process.wait(0.1)
-            except subprocess.TimeoutExpired:
-                continue
-            words = _last_line(log.read_text(errors="replace"))
-            raise UsageError(f"the back office did not start: {words}") from None
-        return
-    raise UsageError(f"the back office did not start within {_START_S} s: {log}")
+def _mint(url: str, scopes: Mapping[str, list[str]]) -> dict[str, str]:
+    database = Database(url)
+    database.upgrade()
+    try:
+        with database.write("demo") as db:
+            return {
+                name: tokens.mint(
+                    db, agent=name, tenant="demo", scopes=opens, ttl=_A_DAY, now=datetime.now(UTC)
+                )
+                for name, opens in scopes.items()
+            }
+    finally:
+        database.close()
 
 
 def _last_line(text: str) -> str:

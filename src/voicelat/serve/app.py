@@ -54,6 +54,9 @@ _LOG = logging.getLogger("voicelat.serve")
 _MAX_FORM = 65_536
 """Bytes of a webhook's form. Twilio's have about 1000, and a stranger's are read into memory."""
 
+_MAX_NUMBER = 32
+"""Characters of a caller's number; Twilio's parameters have 500 in all."""
+
 _FALLBACK_SAY = "Sorry, we have a technical problem. Please call again."
 _BUSY_SAY = "Sorry, all lines are busy. Please call again in a few minutes."
 
@@ -294,7 +297,7 @@ class TwilioServer:
         try:
             twiml = connect_stream(
                 f"{stream_base}/media",
-                parameters={"token": self.stream_token()},
+                parameters={"token": self.stream_token(), **await self._about_caller(request)},
                 status_callback=f"{base}/stream-status",
                 fallback_say=_FALLBACK_SAY,
                 insecure=self.config.auth_token is None,
@@ -303,6 +306,14 @@ class TwilioServer:
             _LOG.error("PUBLIC_BASE_URL must be set to https://...: %s", error)
             return _say(_FALLBACK_SAY)
         return Response(twiml, media_type="text/xml")
+
+    async def _about_caller(self, request: Request) -> dict[str, str]:
+        """What agents are told of the caller, as parameters of the stream: its ``start`` does not
+        say who calls."""
+        if self._feed is None:
+            return {}
+        number = (await request.form()).get("From")
+        return {"from": number} if isinstance(number, str) and len(number) <= _MAX_NUMBER else {}
 
     async def _stream_status(self, request: Request) -> Response:
         """What Twilio says about the stream; handshake errors show nowhere else."""
@@ -396,6 +407,8 @@ class TwilioServer:
         if self.config.auth_token is not None and not self._tokens.redeem(token, time.monotonic()):
             return "the stream token is missing, old or used"
         self._note_calls(self.loop.calls + 1)  # it begins now
+        if self._feed is not None and start.call_sid is not None:
+            self._feed.began(start.call_sid, start.custom_parameters.get("from"))
         return None
 
     async def _refuse_forged(self, request: Request) -> Response | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from voicelat.agentkit import policy
 from voicelat.agentkit.api import Api
@@ -25,9 +25,12 @@ from voicelat.agentkit.runs.contract import (
 from voicelat.agentkit.runs.event import Event
 from voicelat.agentkit.runs.redact import Redaction
 from voicelat.agentkit.runs.store import Approval, Store, stamp
-from voicelat.agentkit.tools import Tool, ToolSet, load_tools
+from voicelat.agentkit.tools import AGENTS, Tool, ToolSet, load_tools
 from voicelat.agentkit.workflows.read import BUILTIN, builtin
 from voicelat.agentkit.workflows.store import Store as WorkflowStore
+from voicelat.backoffice.gate import Asked as GateAsked
+from voicelat.backoffice.gate import Gate
+from voicelat.backoffice.gate import Verdict as GateVerdict
 from voicelat.clock import CallClock
 from voicelat.errors import ConnectError, UsageError
 
@@ -35,14 +38,16 @@ if TYPE_CHECKING:
     from voicelat.agentkit.evals.run import EvalResult
     from voicelat.settings.load import Settings
 
-__all__ = ["evaluate", "minter", "parts", "tools", "workflow_store", "workflows"]
+__all__ = ["FEEDER", "evaluate", "gate", "minter", "parts", "tools", "workflow_store", "workflows"]
+
+FEEDER: Final = "feeder"
+"""Whose token keeps transcripts in the back office: no agent has that tool."""
 
 
 def parts(settings: Settings, store: Store) -> Parts:
     """Everything a run is put together from. Raises UsageError for a setting that cannot work,
     InvalidFile for a policy or a workflow that cannot be read."""
-    if settings.backoffice_token is None:
-        raise UsageError("BACKOFFICE_TOKEN is not set: the agents' token for BACKOFFICE_URL")
+    tokens = _tokens(settings)
     from voicelat.agentkit import agents
     from voicelat.agentkit.models import model
 
@@ -59,14 +64,58 @@ def parts(settings: Settings, store: Store) -> Parts:
         store=store,
         tools=own_tools,
         judge=_judge(settings, store),
-        call_api=_call_api(settings.backoffice_url, settings.backoffice_token),
-        append_turns=_append_turns(settings.backoffice_url, settings.backoffice_token),
+        call_api=_call_api(settings.backoffice_url, tokens),
+        append_turns=_append_turns(settings.backoffice_url, tokens[FEEDER]),
         sdk_agent=sdk_agent,
         model=lambda _agent: its_model,
         workflow=workflows(settings),
         run_config=agents.run_config,
         redaction=Redaction().also(settings.agents_redact),
     )
+
+
+def _tokens(settings: Settings) -> dict[str, str]:
+    """Who calls the back office -> with which token. Raises UsageError where one is missing."""
+    text = settings.backoffice_token
+    if text is None:
+        raise UsageError("BACKOFFICE_TOKEN is not set: the agents' tokens for BACKOFFICE_URL")
+    callers = (*AGENTS, FEEDER)
+    if "=" not in text:
+        return dict.fromkeys(callers, text)
+    pairs = (pair.partition("=") for pair in text.split(","))
+    tokens = {name.strip(): token.strip() for name, _, token in pairs}
+    if missing := [name for name in callers if not tokens.get(name)]:
+        raise UsageError(
+            f"BACKOFFICE_TOKEN: no token of {missing[0]}; give one token for all, or "
+            f"{','.join(f'{name}=TOKEN' for name in callers)}"
+        )
+    return tokens
+
+
+def gate(settings: Settings) -> Gate:
+    """The policy once more, in the back office: what an agent's process decided is not taken on
+    trust. Rates and costs are counted where the runs are, so they do not bind here. Whoever is no
+    agent (a person, the feeder) is bound by the scopes of the token alone."""
+    rules = policy.load_policy(settings.policy_file or policy.BUILTIN)
+
+    def judge(asked: GateAsked) -> GateVerdict:
+        if asked.agent not in AGENTS:
+            return "allow"
+        ask = policy.ToolAsk(
+            env=settings.agents_env,
+            agent=asked.agent,
+            tool=asked.tool,
+            arguments=dict(asked.arguments),
+            run_id=asked.run_id or "",
+            call_id=asked.call_id,
+            at_utc=asked.at,
+            cost_usd=0.0,
+            turns=0,
+            seconds=0.0,
+        )
+        return policy.decide(rules, ask, policy.Usage()).verdict
+
+    return judge
 
 
 def tools(settings: Settings) -> ToolSet:
@@ -207,8 +256,8 @@ def _judge(settings: Settings, store: Store) -> Callable[[Asked], Verdict]:
     return judge
 
 
-def _call_api(url: str, token: str) -> CallApi:
-    api = Api(url, token)
+def _call_api(url: str, tokens: dict[str, str]) -> CallApi:
+    apis = {agent: Api(url, tokens[agent]) for agent in AGENTS}
 
     async def call(
         tool: ToolLike,
@@ -221,7 +270,7 @@ def _call_api(url: str, token: str) -> CallApi:
         grant: str | None,
     ) -> dict[str, Any]:
         try:
-            result: dict[str, Any] = await api.call(
+            result: dict[str, Any] = await apis[agent].call(
                 cast("Tool", tool),  # it is of `tools`
                 arguments,
                 idempotency_key=idempotency_key,

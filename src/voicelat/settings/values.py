@@ -284,7 +284,11 @@ class Values(Struct, frozen=True, kw_only=True):
     )
     backoffice_url: Annotated[Url, _is("The API the agents' tools call.")] = "http://127.0.0.1:8091"
     backoffice_token: Annotated[
-        Secret | None, _is("The agents' token there. It cannot approve.")
+        Secret | None,
+        _is(
+            "The agents' token there, or one each: Voice=TOKEN,WhatsApp=TOKEN,Backoffice=TOKEN,"
+            "feeder=TOKEN. They cannot approve."
+        ),
     ] = None
     approver_token: Annotated[
         Secret | None, _is("A person's token there, to approve. Never give it to the agents.")

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from voicelat.errors import MissingExtra, UsageError
+from voicelat.verbs.office import EXAMPLES as OFFICE_EXAMPLES
+from voicelat.verbs.office import office
 from voicelat.verbs.options import AsJson, GateText, Sets, examples, load_settings, print_json
 
 if TYPE_CHECKING:
@@ -67,6 +69,9 @@ def serve(sets: Sets = None, as_json: AsJson = False) -> None:
 
     serve_agents(worker, settings.agents_url, settings.agents_token, on_ready=say_ready)
     store.close()
+
+
+agents.command(epilog=OFFICE_EXAMPLES)(office)
 
 
 @agents.command(

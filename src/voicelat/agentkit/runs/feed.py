@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from voicelat.agentkit.runs.event import Event
 from voicelat.agentkit.runs.outbox import Outbox, OutboxCounts
 from voicelat.metrics.record import TurnRecord
 
 __all__ = ["CallFeed"]
+
+
+_E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 
 
 class CallFeed:
@@ -22,6 +26,13 @@ class CallFeed:
         self._outbox = outbox
         self._language = language
         self._transcripts: dict[str, list[dict[str, Any]]] = {}
+        self._numbers: dict[str, str] = {}
+
+    def began(self, call_id: str, from_number: str | None) -> None:
+        """A call begins. ``from_number``: the caller's, None: withheld. What is no number in E.164
+        is none."""
+        if from_number is not None and _E164.fullmatch(from_number):
+            self._numbers[call_id] = from_number
 
     def turn(self, record: TurnRecord) -> None:
         """A turn is over. One in which nothing was said gives nobody work."""
@@ -44,13 +55,14 @@ class CallFeed:
                 text=record.text,
                 language=self._language,
                 at_utc=at_utc,
-                data={"turns": turns, "outcome": record.outcome},
+                data={"turns": turns, "outcome": record.outcome, **self._caller(record.call_id)},
             )
         )
 
     def ended(self, call_id: str, why: str) -> None:
         """A call is over, and all its turns were told."""
-        turns = self._transcripts.pop(call_id, [])
+        turns, caller = self._transcripts.pop(call_id, []), self._caller(call_id)
+        self._numbers.pop(call_id, None)
         self._outbox.offer(
             Event(
                 id=f"{call_id}.end",
@@ -59,9 +71,13 @@ class CallFeed:
                 text="\n".join(f"{one['speaker']}: {one['text']}" for one in turns),
                 language=self._language,
                 at_utc=_now(),
-                data={"turns": turns, "why": why},
+                data={"turns": turns, "why": why, **caller},
             )
         )
+
+    def _caller(self, call_id: str) -> dict[str, str]:
+        number = self._numbers.get(call_id)
+        return {} if number is None else {"from_number": number}
 
     def counts(self) -> OutboxCounts:
         """What became of the events so far."""
