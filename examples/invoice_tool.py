@@ -1,6 +1,6 @@
 """A tool of your own: agents can issue invoices, and no code of a call changes.
 
-Name the module with ``--tools invoice_tool``, allow the tool in your policy, and serve
+Name the module in the setting AGENT_TOOLS, allow the tool in your policy, and serve
 ``POST /v1/invoices/issue`` in your internal API: see docs/tools.md.
 """
 

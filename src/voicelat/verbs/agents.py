@@ -5,16 +5,16 @@ from __future__ import annotations
 import getpass
 import socket
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from voicelat.errors import MissingExtra, UsageError
+from voicelat.errors import UsageError
+from voicelat.verbs import workflows
 from voicelat.verbs.office import EXAMPLES as OFFICE_EXAMPLES
-from voicelat.verbs.office import office
-from voicelat.verbs.options import AsJson, GateText, Sets, examples, load_settings, print_json
+from voicelat.verbs.office import agents_settings, office
+from voicelat.verbs.options import AsJson, GateText, Sets, examples, print_json
 
 if TYPE_CHECKING:
     from voicelat.agentkit.runs.store import Approval, Entry, Store
@@ -45,7 +45,7 @@ def serve(sets: Sets = None, as_json: AsJson = False) -> None:
 
     With --json it prints one line once it takes events: {"url": ...}.
     """
-    settings = _settings(sets)
+    settings = agents_settings(sets)
     if not settings.agents_enabled:
         raise UsageError("agents are off: set AGENTS_ENABLED=1 here and where calls are served")
     if settings.approver_token is not None:
@@ -72,6 +72,8 @@ def serve(sets: Sets = None, as_json: AsJson = False) -> None:
 
 
 agents.command(epilog=OFFICE_EXAMPLES)(office)
+for verb, its_examples in workflows.VERBS:
+    agents.command(epilog=its_examples)(verb)
 
 
 @agents.command(
@@ -99,7 +101,7 @@ def run(
 
     Nothing of it is kept. Without a key the model is a scripted one.
     """
-    settings = _settings(sets)
+    settings = agents_settings(sets)
 
     from voicelat.demo.agents import try_event
     from voicelat.demo.happened import happened
@@ -121,7 +123,7 @@ def run(
 @agents.command(epilog=examples("voicelat agents tools", "voicelat agents tools --json"))
 def tools(sets: Sets = None, as_json: AsJson = False) -> None:
     """List the tools, and which agents have them."""
-    settings = _settings(sets)
+    settings = agents_settings(sets)
 
     from voicelat.settings.agents import tools as tools_of
 
@@ -166,7 +168,7 @@ def approve(
     import asyncio
     from datetime import UTC, datetime
 
-    settings = _settings(sets)
+    settings = agents_settings(sets)
     store = _store(settings)
     if approval_id is None:
         _print_approvals(store.approvals(), as_json)
@@ -202,7 +204,7 @@ def reject(
     """Reject a tool call that waits for a person: the agent is told why."""
     from datetime import UTC, datetime
 
-    store = _store(_settings(sets))
+    store = _store(agents_settings(sets))
 
     from voicelat.agentkit.runs import decide
 
@@ -228,7 +230,7 @@ def log(
     as_json: AsJson = False,
 ) -> None:
     """Show what the agents did: the last runs and how they stand, or one run line by line."""
-    store = _store(_settings(sets))
+    store = _store(agents_settings(sets))
     if run_id is not None:
         entries = store.entries(run_id)
         if not entries:
@@ -254,7 +256,7 @@ def log(
 @agents.command(epilog=examples("voicelat agents retry CA123.end"))
 def retry(run_id: RunId, sets: Sets = None, as_json: AsJson = False) -> None:
     """Send a dead run back to work, from the step it failed in."""
-    store = _store(_settings(sets))
+    store = _store(agents_settings(sets))
 
     from voicelat.agentkit.runs.worker import retry as send_back
 
@@ -285,7 +287,7 @@ def eval_(
     """Run cases with scripted answers under the policy in force; exit with 1 when one fails."""
     from voicelat.settings.agents import evaluate
 
-    result = evaluate(_settings(sets), cases or [], gate or "")
+    result = evaluate(agents_settings(sets), cases or [], gate or "")
     if as_json:
         typer.echo(result.to_json())
     else:
@@ -296,63 +298,10 @@ def eval_(
     raise typer.Exit(0 if result.ok else 1)
 
 
-@agents.command(epilog=examples("voicelat agents publish voice_turn.yaml"))
-def publish(
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="A graph, or an exported module.")],
-    sets: Sets = None,
-    as_json: AsJson = False,
-) -> None:
-    """Publish a version of a workflow: runs that begin from now on follow it."""
-    _print_version(_workflow_store(sets).publish(path, who=getpass.getuser()), as_json)
-
-
-@agents.command(epilog=examples("voicelat agents versions voice_turn"))
-def versions(
-    name: Annotated[str, typer.Argument(help="A workflow, such as voice_turn.")],
-    sets: Sets = None,
-    as_json: AsJson = False,
-) -> None:
-    """List a workflow's versions, newest first."""
-    found = [asdict(version) for version in _workflow_store(sets).versions(name)]
-    if as_json:
-        print_json({"schema": 1, "workflow": name, "versions": found})
-        return
-    for one in found:
-        mark = "*" if one["current"] else " "
-        who = one["who"] or "somebody"
-        typer.echo(f"{mark} {one['version'][:12]}  {one['action']:<8}  {one['at_utc']}  {who}")
-
-
-@agents.command(epilog=examples("voicelat agents rollback voice_turn 4f1d9a"))
-def rollback(
-    name: Annotated[str, typer.Argument(help="A workflow, such as voice_turn.")],
-    version: Annotated[str, typer.Argument(help="The version to go back to.")],
-    sets: Sets = None,
-    as_json: AsJson = False,
-) -> None:
-    """Make an earlier version of a workflow the current one again."""
-    _print_version(_workflow_store(sets).rollback(name, version, who=getpass.getuser()), as_json)
-
-
-def _settings(sets: list[str] | None) -> Settings:
-    """The settings; MissingExtra before anything else is tried without the packages."""
-    from importlib.util import find_spec
-
-    if find_spec("dbos") is None or find_spec("agents") is None:
-        raise MissingExtra("agents", "voicelat agents")
-    return load_settings(sets)
-
-
 def _store(settings: Settings) -> Store:
     from voicelat.agentkit.runs.store import Store
 
     return Store(settings.agents_db_url)
-
-
-def _workflow_store(sets: list[str] | None) -> Any:
-    from voicelat.settings.agents import workflow_store
-
-    return workflow_store(_settings(sets))
 
 
 def _object_in(path: Path) -> dict[str, Any]:
@@ -413,10 +362,3 @@ def _print_entries(entries: list[Entry]) -> None:
         took = None if entry.latency_ms is None else f"{entry.latency_ms} ms"
         facts = json.dumps(entry.facts, ensure_ascii=False) if entry.facts else None
         typer.echo("  ".join(word for word in (*words, entry.who, took, facts) if word))
-
-
-def _print_version(version: Any, as_json: bool) -> None:
-    if as_json:
-        print_json({"schema": 1, **asdict(version)})
-    else:
-        typer.echo(f"{version.name} is now at {version.version[:12]}")

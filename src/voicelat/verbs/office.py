@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from voicelat.errors import MissingExtra
 from voicelat.verbs.options import AsJson, Sets, examples, load_settings, print_json
 
-__all__ = ["EXAMPLES", "office"]
+if TYPE_CHECKING:
+    from voicelat.settings import Settings
+
+__all__ = ["EXAMPLES", "agents_settings", "office"]
 
 EXAMPLES = examples(
     "voicelat agents office",
     "voicelat agents office --database postgresql://voicelat@localhost/office --port 8091",
     "python -m voicelat.backoffice token --agent Voice --tenant shop --scope calls.log_create",
 )
+
+
+def agents_settings(sets: list[str] | None) -> Settings:
+    """The settings; MissingExtra before anything else is tried without the packages."""
+    from importlib.util import find_spec
+
+    if any(find_spec(package) is None for package in ("dbos", "agents", "fastapi")):
+        raise MissingExtra("agents", "voicelat agents")
+    return load_settings(sets)
 
 
 def office(
@@ -33,14 +45,12 @@ def office(
 
     With --json it prints one line once it listens: {"url": ...}.
     """
-    settings = load_settings(sets)
-    try:
-        from voicelat.backoffice.app import create_app
-        from voicelat.backoffice.config import Config
-        from voicelat.backoffice.run import serve
-        from voicelat.settings.agents import gate
-    except ModuleNotFoundError as error:
-        raise MissingExtra("agents", f"the back office ({error.name})") from None
+    settings = agents_settings(sets)
+
+    from voicelat.backoffice.app import create_app
+    from voicelat.backoffice.config import Config
+    from voicelat.backoffice.run import serve
+    from voicelat.settings.agents import gate
 
     def say_ready(url: str) -> None:
         if as_json:
