@@ -58,6 +58,7 @@ def show(
         typer.Option("--as", help="A diagram, or the Python module that does the same."),
     ] = "mermaid",
     sets: Sets = None,
+    as_json: AsJson = False,
 ) -> None:
     """Print the current version of a workflow: as a diagram, or exported as a module."""
     from voicelat.agentkit.workflows.diagram import diagram
@@ -68,7 +69,12 @@ def show(
     current = _store(sets).current(name)
     if not isinstance(current, Workflow):
         raise UsageError(f"{name} is a module: it has no graph to show")
-    typer.echo(export(current) if form == "module" else diagram(current, form))
+    shown = export(current) if form == "module" else diagram(current, form)
+    if as_json:
+        told = {"workflow": name, "version": current.version, "form": form, "text": shown}
+        print_json({"schema": 1, **told})
+    else:
+        typer.echo(shown)
 
 
 VERBS: Final = (
