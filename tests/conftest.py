@@ -12,13 +12,7 @@ from hypothesis import settings
 settings.register_profile("voicelat", deadline=None)
 settings.load_profile("voicelat")
 
-__all__ = ["pytest_xdist_auto_num_workers", "speech_data"]
-
-
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: many tests hold calls in real time, and mostly wait."""
-    return (os.cpu_count() or 1) + 1
-
+__all__ = ["speech_data"]
 
 _BESIDE_THE_REPOSITORY = Path(__file__).resolve().parents[2] / "shared" / "data"
 
