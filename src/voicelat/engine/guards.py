@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from bisect import bisect_left
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -42,6 +42,8 @@ KEPT: Final = 256
 STALLS_A_TURN: Final = 5
 _COLLECTIONS: Final = 15
 _SAMPLES: Final = 500
+_NEARLY_ALL: Final = 0.8
+"""Of a stall. What else was due runs behind it, before the loop can note that it stood still."""
 """Five seconds of one stall: what it is will have shown by then."""
 STACK: Final = 12
 
@@ -79,6 +81,9 @@ class _LoopStall:
 class _Sample:
     """The loop's stack, innermost first, and which frames those were."""
 
+    at_s: float
+    """When, on the monotonic clock. What holds the interpreter is seen once, at its end: a sample
+    stands for all the time since the one before."""
     frames: tuple[int, ...]
     lines: list[str]
 
@@ -189,7 +194,7 @@ class LoopWatch:
             # Neither did the loop compute for as long as a stall takes, nor did the watchdog come
             # to look, which needs next to nothing.
             kind, where = "starved", "the machine gave the loop no time"
-        elif (caught := _common(samples)) is not None:
+        elif (caught := _keeper(samples, began_s)) is not None:
             kind, stack = "blocked", caught
             where = stack[0] if stack else "unknown"
         else:
@@ -221,17 +226,27 @@ class LoopWatch:
         )
 
 
-def _common(samples: list[_Sample]) -> list[str] | None:
-    """The stack of the innermost frame that was there all along; None when there was none: the
-    loop did one thing after another. One sample alone is one thing."""
+def _keeper(samples: list[_Sample], began_s: float) -> list[str] | None:
+    """The stack of the innermost frame that was there nearly all along; None when there was none:
+    the loop did one thing after another."""
     if not samples:
         return None
-    first, *others = samples
-    for depth, frame in enumerate(first.frames):
-        if all(frame in other.frames for other in others):
-            last = samples[-1]
-            # From where the last sample was, if it goes deeper: that is what it was doing.
-            return (last.lines if frame in last.frames else first.lines[depth:])[:STACK]
+    spans = [
+        sample.at_s - before_s
+        for before_s, sample in zip(
+            (began_s, *(sample.at_s for sample in samples)), samples, strict=False
+        )
+    ]
+    held_s: defaultdict[int, float] = defaultdict(float)
+    for sample, span_s in zip(samples, spans, strict=True):
+        for frame in set(sample.frames):
+            held_s[frame] += span_s
+    longest = samples[max(range(len(samples)), key=spans.__getitem__)]
+    for depth, frame in enumerate(longest.frames):
+        if held_s[frame] >= _NEARLY_ALL * sum(spans):
+            last = [sample for sample in samples if frame in sample.frames][-1]
+            # From where it was seen last, if that goes deeper: that is what it was doing.
+            return (longest.lines[depth:] if last is longest else last.lines)[:STACK]
     return None
 
 
@@ -250,7 +265,7 @@ def _sample(frame: FrameType | None) -> _Sample:
             line = source[frame.f_lineno - 1].strip() if frame.f_lineno <= len(source) else ""
             lines.append(f"{_short(path)}:{frame.f_lineno} {frame.f_code.co_name}: {line}")
         frame = frame.f_back
-    return _Sample(tuple(ids), lines)
+    return _Sample(time.monotonic(), tuple(ids), lines)
 
 
 @lru_cache(64)
