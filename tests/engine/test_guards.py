@@ -7,6 +7,7 @@ import gc
 import json
 import logging
 import os
+import re
 import socket
 import threading
 import time
@@ -155,9 +156,11 @@ async def test_a_dns_lookup_is_named() -> None:
     assert "a DNS lookup" in says(records)
 
 
-async def test_a_big_json_dump_is_named_though_it_holds_the_interpreter() -> None:
+async def test_a_big_json_dump_is_named_or_known_to_have_held_the_interpreter() -> None:
+    """It can be seen only where it lets go of the interpreter, should the watchdog be awake then."""
     records, _ = await turns_with(dump)
-    assert "a big JSON document" in says(records)
+    assert re.search("a big JSON document|held the interpreter", says(records))
+    assert "more work than one core" not in says(records)
 
 
 async def test_a_full_collection_is_named_and_timed(many_objects: None) -> None:

@@ -194,6 +194,9 @@ class LoopWatch:
             # Neither did the loop compute for as long as a stall takes, nor did the watchdog come
             # to look, which needs next to nothing.
             kind, where = "starved", "the machine gave the loop no time"
+        elif not samples:
+            # Between pieces of Python the watchdog would have had its turn.
+            kind, where = "blocked", "code that held the interpreter, and could not be seen"
         elif (caught := _keeper(samples, began_s)) is not None:
             kind, stack = "blocked", caught
             where = stack[0] if stack else "unknown"

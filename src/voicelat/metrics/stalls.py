@@ -34,6 +34,10 @@ _BUSY: Final = Culprit(
     "more work than one core can do",
     "take fewer calls a process (MAX_CALLS), or start more of them (serve --workers)",
 )
+_UNSEEN: Final = Culprit(
+    "code that held the interpreter and could not be seen",
+    "look for large documents, regular expressions and C extensions, and move them to a process",
+)
 _STARVED: Final = Culprit(
     "a machine that gave this process no time",
     "look at what else runs there; a container's CPU limit does this, too",
@@ -89,6 +93,8 @@ def culprit_of(stall: Stall) -> Culprit:
         return _BUSY
     if stall.kind == "starved":
         return _STARVED
+    if not stall.stack:
+        return _UNSEEN
     for pattern, culprit in _KNOWN:
         if any(pattern.search(line) for line in stall.stack):
             return culprit
@@ -111,7 +117,7 @@ def stall_finding(records: Sequence[TurnRecord]) -> Finding | None:
         return None
     culprit = max(lost_ms, key=lambda one: lost_ms[one])
     stall, turns = worst[culprit], len(hit[culprit])
-    at = f" at {_place(stall)}" if stall.kind == "blocked" else ""
+    at = f" at {_place(stall)}" if stall.kind == "blocked" and stall.stack else ""
     others = len(lost_ms) - 1
     more = f"; {others} other causes" if others > 1 else "; one other cause" if others else ""
     return Finding(
