@@ -157,7 +157,7 @@ async def test_a_dns_lookup_is_named() -> None:
 
 
 async def test_a_big_json_dump_is_named_or_known_to_have_held_the_interpreter() -> None:
-    """It can be seen only where it lets go of the interpreter, should the watchdog be awake then."""
+    """It is seen only where it lets go of the interpreter, if the watchdog is awake then."""
     records, _ = await turns_with(dump)
     assert re.search("a big JSON document|held the interpreter", says(records))
     assert "more work than one core" not in says(records)
