@@ -78,9 +78,10 @@ def visible(event: Event) -> dict[str, Any]:
 def instructions(node: Classify | Ask) -> str:
     """What an agent is told, before the message."""
     if isinstance(node, Ask):
-        return f"{node.instructions.strip()}\n\n{DATA}"
+        return f"{node.instructions.strip()}\n\n{DATA}".lstrip()
     intents = [f"- {name}: {means}" for name, means in sorted(node.intents.items())]
-    return "\n".join([f"{node.instructions.strip()} Choose exactly one:", *intents, "", DATA])
+    asked = f"{node.instructions.strip()} Choose exactly one:".lstrip()
+    return "\n".join([asked, *intents, "", DATA])
 
 
 def message(value: object) -> str:
