@@ -21,6 +21,7 @@ Text = Annotated[str, _shape("text")]
 Path = Annotated[str, _shape("a path")]
 Secret = Annotated[str, _shape("text", secret=True)]
 Address = Annotated[str, _shape("a host name or address", r"^[^\s/]+$")]
+Days = Annotated[int, Meta(ge=1)]
 Endpoint = Annotated[str, _shape("host or host:port", r"^[^\s/]+$")]
 Url = Annotated[str, _shape("a URL with http:// or https://", r"^https?://[^\s/]\S*$")]
 RedisUrl = Annotated[
@@ -292,6 +293,61 @@ class Values(Struct, frozen=True, kw_only=True):
     ] = None
     approver_token: Annotated[
         Secret | None, _is("A person's token there, to approve. Never give it to the agents.")
+    ] = None
+
+    # WhatsApp, in a process of its own.
+    channels_url: Annotated[Url, _is("Where the channels' process listens.")] = (
+        "http://127.0.0.1:8092"
+    )
+    channels_token: Annotated[
+        Secret | None, _is("Shared by channels and console. None: loopback only.")
+    ] = None
+    channels_db_url: Annotated[DatabaseUrl, _is("Where the channels keep what is under way.")] = (
+        "sqlite:///channels.sqlite3"
+    )
+    media_dir: Annotated[Path, _is("Media of WhatsApp messages are kept here.")] = "media"
+    whatsapp_provider: Annotated[
+        Literal["twilio", "baileys"] | None,
+        _is("Who carries WhatsApp messages until the console says otherwise. None: nobody."),
+    ] = None
+    whatsapp_from: Annotated[
+        Text | None, _is("The sender at Twilio: +E164, or MG... for a messaging service.")
+    ] = None
+    whatsapp_templates: Annotated[
+        Path | None, _is("Approved templates: name, language, ContentSid, wording. None: none.")
+    ] = None
+    whatsapp_per_minute: Annotated[
+        int, _is("Messages sent in a minute at most; more wait.", "", 1, 6000)
+    ] = 60
+    twilio_account_sid: Annotated[Text | None, _is("Whose messages they are at Twilio.")] = None
+    twilio_api_url: Annotated[Url, _is("Twilio's REST API.")] = "https://api.twilio.com"
+    whatsapp_bridge_url: Annotated[Url, _is("Where the Baileys bridge listens.")] = (
+        "http://127.0.0.1:8093"
+    )
+    whatsapp_bridge_token: Annotated[
+        Secret | None, _is("Shared by bridge and channels; the bridge takes none without.")
+    ] = None
+
+    # The console.
+    console_url: Annotated[Url, _is("Where the console listens.")] = "http://127.0.0.1:8094"
+    console_db_url: Annotated[DatabaseUrl, _is("Users, sessions and what the page was told.")] = (
+        "sqlite:///console.sqlite3"
+    )
+    console_public_url: Annotated[
+        Url | None, _is("The console as browsers reach it. None: CONSOLE_URL.")
+    ] = None
+    console_token: Annotated[
+        Secret | None, _is("The console's token at the back office: it reads, and erases.")
+    ] = None
+    serve_url: Annotated[Url, _is("Where the console finds the server of calls.")] = (
+        "http://127.0.0.1:8080"
+    )
+    calls_token: Annotated[
+        Secret | None, _is("Opens GET /calls, the calls in progress. None: nobody may see them.")
+    ] = None
+    retention_days: Annotated[
+        Days | None,
+        _is("Recordings, texts and messages older than this are erased. None: none.", "days"),
     ] = None
 
     # What a report holds the numbers against.

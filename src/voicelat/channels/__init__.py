@@ -1,0 +1,1 @@
+"""WhatsApp: what messages are carried by, in a process beside calls and agents."""
