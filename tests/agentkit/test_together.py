@@ -30,7 +30,6 @@ VOICELAT = ("-m", "voicelat")
 NUMBER = "+972501234567"
 CALL = "CA" + "7" * 32
 RUN = f"{CALL}.end"
-REPOSITORY = Path(__file__).parents[2]
 
 
 def opened(url: str) -> dict[str, str]:
@@ -147,8 +146,8 @@ async def test_a_call_becomes_a_summary_a_note_and_a_message_that_a_person_appro
             return [one for one in listed["approvals"] if one["run_id"] == RUN]
 
         async with agents_process(tmp_path, own) as agents_url:
-            calls = {**env, "AGENTS_URL": agents_url, "PYTHONPATH": str(REPOSITORY)}
-            llm = ("--llm", "tests.agentkit.promising:Promising")
+            calls = {**env, "AGENTS_URL": agents_url}
+            llm = ("--llm", "voicelat.demo.reception:Reception")
             async with spawned(tmp_path, *INSTANT, *llm, env=calls) as server:
                 await called(server.url)
                 waiting = await until(waits)

@@ -1,7 +1,7 @@
 """Who gets which key: the tokens of every process that works beside the calls.
 
-Each process has a file of settings of its own, to be named in ``VOICELAT_CONFIG``, so that none has a
-key it does not need: above all, the agents' has none to approve with.
+Each process has a file of settings of its own, to be named in ``VOICELAT_CONFIG``, so that none has
+a key it does not need: above all, the agents' has none to approve with.
 """
 
 from __future__ import annotations
