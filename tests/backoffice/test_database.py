@@ -38,7 +38,7 @@ def test_several_servers_that_start_at_once_upgrade_once(url: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(Database.upgrade, databases))
     with databases[0].read() as db:
-        assert db.scalars(text("SELECT version_num FROM alembic_version")).all() == ["0001"]
+        assert db.scalars(text("SELECT version_num FROM alembic_version")).all() == ["0002"]
     for database in databases:
         database.close()
 

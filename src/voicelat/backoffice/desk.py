@@ -92,6 +92,8 @@ class Office:
                 grant_id = self._use_grant(db, access, operation.tool, sent, context, now)
             written = operation.run(self._desk(db, access, now), asked)
             result = dumped(written.result)
+            if written.idle:
+                return Answer(result)
             db.add(_audit(access, operation.tool, written, context, now, key, grant_id))
             db.add(
                 Key(

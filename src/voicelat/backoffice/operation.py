@@ -56,6 +56,8 @@ class Written:
     """None when there was no row."""
     after: dict[str, Any] | None
     """None when the row is gone."""
+    idle: bool = False
+    """Nothing was to be done: there is nothing to audit, and nothing to remember."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,7 @@ class Base(DeclarativeBase):
         str: Text,
         dict[str, Any]: _Json,
         list[str]: _Json,
+        list[dict[str, Any]]: _Json,
     }
 
 
@@ -255,7 +256,8 @@ class Message(_Tenants):
     __table_args__ = (
         _belongs_to("threads", "thread_id"),
         Index("ix_messages_at", "tenant", "thread_id", "at"),
-        Index("ux_messages_provider_id", "tenant", "provider_id", unique=True),
+        Index("ux_messages_provider_id", "tenant", "provider", "provider_id", unique=True),
+        Index("ix_messages_status", "tenant", "status", "at"),
     )
     message_id: Mapped[str] = mapped_column(primary_key=True)
     thread_id: Mapped[str]
@@ -265,10 +267,24 @@ class Message(_Tenants):
     template: Mapped[str | None]
     template_variables: Mapped[list[str]]
     language: Mapped[str | None]
+    media: Mapped[list[dict[str, Any]]]
+    """Ids of files that the channel has, with what they are."""
     status: Mapped[str]
+    error_code: Mapped[str | None]
+    says: Mapped[str | None]
+    """Of the error, where there is one."""
     at: Mapped[datetime]
+    provider: Mapped[str | None]
+    """Who carried it; None until somebody has."""
     provider_id: Mapped[str | None]
     """The provider's own id of the message; None until it has one."""
+    profile_name: Mapped[str | None]
+    """What whoever wrote calls themselves."""
+    reply_to: Mapped[str | None]
+    """provider_id of the message it answers."""
+    attempts: Mapped[int]
+    """How often a channel has claimed it."""
+    claimed_until: Mapped[datetime | None]
 
 
 class Token(Base):
