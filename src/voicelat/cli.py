@@ -20,6 +20,7 @@ from voicelat import __version__
 from voicelat.errors import InternalError, VoicelatError
 from voicelat.verbs import (
     agents,
+    channels,
     demo,
     doctor,
     export,
@@ -113,3 +114,4 @@ for verb, its_examples in (
 ):
     app.command(epilog=its_examples)(verb)
 app.add_typer(agents.agents, name="agents")
+app.add_typer(channels.channels, name="channels")

@@ -83,6 +83,8 @@ class Outgoing:
     text: str | None
     template: Template | None
     media: tuple[Medium, ...] = ()
+    begun_at: datetime | None = None
+    """When it was first handed to the provider, for `Provider.settle`. None: it never was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,7 @@ def webhook_is_genuine(
     not know.
     """
     # Imported here: 30 ms that only a server with an auth token pays. It ships no types.
-    from twilio.request_validator import (  # type: ignore[import-untyped]
+    from twilio.request_validator import (
         RequestValidator,
         get_signature_algorithm,
     )
