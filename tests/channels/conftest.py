@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -54,6 +54,13 @@ AT_TWILIO = {
     "HX2": "הודעה מאיתנו: {{1}}",
     "HX3": "Hello {{1}}, thank you for your call.",
 }
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Look every 20 ms until it is so."""
+    async with asyncio.timeout(30):
+        while not holds():  # noqa: ASYNC110 - there is nothing to wait on
+            await asyncio.sleep(0.02)
 
 
 @asynccontextmanager
@@ -131,11 +138,21 @@ class Agents:
     """Takes events as the agents' process does."""
 
     events: list[dict[str, Any]] = field(default_factory=list)
+    came: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def tell(self, event: Mapping[str, Any]) -> bool:
         """Take it."""
         self.events.append(dict(event))
+        self.came.set()
         return True
+
+    async def heard(self, count: int) -> list[dict[str, Any]]:
+        """All events, once there are so many."""
+        async with asyncio.timeout(30):
+            while len(self.events) < count:
+                self.came.clear()
+                await self.came.wait()
+        return self.events
 
     async def aclose(self) -> None:
         """Nothing is held."""
@@ -152,7 +169,7 @@ class Line:
     channels: Channels
     http: httpx.AsyncClient
     journal: Journal
-    inbox: Inbox
+    carrier: Carrier
 
     @property
     def incoming(self) -> str:
@@ -256,7 +273,7 @@ async def line_of(
     async with serving(channels.app) as url:
         base.append(url)
         sender._callback = url + STATUS
-        yield Line(url, desk, twilio, agents, channels, http, journal, inbox)
+        yield Line(url, desk, twilio, agents, channels, http, journal, carrier)
 
 
 @pytest.fixture
