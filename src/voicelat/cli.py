@@ -21,6 +21,7 @@ from voicelat.errors import InternalError, VoicelatError
 from voicelat.verbs import (
     agents,
     channels,
+    console,
     demo,
     doctor,
     export,
@@ -115,3 +116,4 @@ for verb, its_examples in (
     app.command(epilog=its_examples)(verb)
 app.add_typer(agents.agents, name="agents")
 app.add_typer(channels.channels, name="channels")
+app.add_typer(console.console, name="console")

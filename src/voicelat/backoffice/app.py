@@ -22,7 +22,7 @@ from voicelat.backoffice.config import Config
 from voicelat.backoffice.database import Database
 from voicelat.backoffice.desk import Answer, Context, Office
 from voicelat.backoffice.faults import BodyLimit, add_fault_handlers
-from voicelat.backoffice.fields import Arguments, Limit
+from voicelat.backoffice.fields import Arguments, Id, Limit
 from voicelat.backoffice.gate import Gate, needs_grant
 from voicelat.backoffice.grants import GrantAsked, Granted
 from voicelat.backoffice.operation import Operation, Read, snapshot
@@ -177,13 +177,15 @@ def _add_audit(app: FastAPI, office: Office) -> None:
     def audit(
         after: Annotated[int, Query(ge=0, le=2**62)] = 0,
         limit: Limit = 100,
+        run_id: Annotated[Id | None, Query()] = None,
         access: Access = holder,
     ) -> AuditPage:
-        """What was written, oldest first."""
+        """What was written, oldest first; by one run alone where one is named."""
+        of_run = () if run_id is None else (Audit.run_id == run_id,)
         with office.database.read() as db:
             rows = db.scalars(
                 select(Audit)
-                .where(Audit.tenant == access.tenant, Audit.audit_id > after)
+                .where(Audit.tenant == access.tenant, Audit.audit_id > after, *of_run)
                 .order_by(Audit.audit_id)
                 .limit(limit + 1)
             ).all()

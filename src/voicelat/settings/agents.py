@@ -35,10 +35,23 @@ from voicelat.clock import CallClock
 from voicelat.errors import ConnectError, UsageError
 
 if TYPE_CHECKING:
+    from voicelat.agentkit.evals.cases import Case
     from voicelat.agentkit.evals.run import EvalResult
+    from voicelat.agentkit.evals.scripted import ScriptedSteps
+    from voicelat.agentkit.workflows.steps import Runnable
     from voicelat.settings.load import Settings
 
-__all__ = ["FEEDER", "evaluate", "gate", "minter", "parts", "tools", "workflow_store", "workflows"]
+__all__ = [
+    "FEEDER",
+    "evaluate",
+    "gate",
+    "minter",
+    "parts",
+    "publishing",
+    "tools",
+    "workflow_store",
+    "workflows",
+]
 
 FEEDER: Final = "feeder"
 """Whose token keeps transcripts in the back office: no agent has that tool."""
@@ -153,18 +166,53 @@ def workflows(settings: Settings) -> Callable[[Event, str | None], Workflow]:
 def evaluate(settings: Settings, paths: list[Path], gates: str) -> EvalResult:
     """What came of the cases (none: the starter sets) with scripted answers, under the policy in
     force. Raises UsageError for gates that are none, InvalidFile for cases."""
-    from voicelat.agentkit.evals.cases import STARTER, read_cases, starter
+    from voicelat.agentkit.evals.cases import read_cases
     from voicelat.agentkit.evals.gates import parse_gates
     from voicelat.agentkit.evals.run import run_evals
-    from voicelat.agentkit.evals.scripted import ScriptedSteps
 
-    rules = policy.load_policy(settings.policy_file or policy.BUILTIN)
     catalog = tools(settings)
     kept = Path(settings.workflows_file)
     # Trying makes no files: without published workflows the built-in ones are meant.
     current = (
         workflow_store(settings).current if kept.exists() else lambda name: builtin(name, catalog)
     )
+    return asyncio.run(
+        run_evals(
+            read_cases(paths) if paths else _starter_cases(),
+            workflow_for=current,
+            steps_for=_scripted(settings),
+            now_ms=CallClock().now_ms,
+            gates=parse_gates(gates),
+        )
+    )
+
+
+def publishing(settings: Settings) -> Callable[[Runnable], str | None]:
+    """Why a workflow must not be published: its starter cases, run under the policy in force. None:
+    it may, or it has no cases of ours: then its author's are asked for by `evaluate`."""
+    from voicelat.agentkit.evals.gates import parse_gates
+    from voicelat.agentkit.evals.run import publishing_gate
+
+    cases = _starter_cases()
+    judged = {case.workflow for case in cases}
+    gate = publishing_gate(
+        cases, parse_gates(""), steps_for=_scripted(settings), now_ms=CallClock().now_ms
+    )
+    return lambda workflow: gate(workflow) if workflow.name in judged else None
+
+
+def _starter_cases() -> list[Case]:
+    from voicelat.agentkit.evals.cases import STARTER, starter
+
+    return [case for name in STARTER for case in starter(name)]
+
+
+def _scripted(settings: Settings) -> Callable[[Case], ScriptedSteps]:
+    """Steps that answer as a case says, and ask the policy in force."""
+    from voicelat.agentkit.evals.scripted import ScriptedSteps
+
+    rules = policy.load_policy(settings.policy_file or policy.BUILTIN)
+    catalog = tools(settings)
 
     def decide(agent: str, tool: str, arguments: dict[str, Any]) -> Literal["allow", "deny", "ask"]:
         ask = policy.ToolAsk(
@@ -181,16 +229,7 @@ def evaluate(settings: Settings, paths: list[Path], gates: str) -> EvalResult:
         )
         return policy.decide(rules, ask, policy.Usage()).verdict
 
-    chosen = read_cases(paths) if paths else [case for name in STARTER for case in starter(name)]
-    return asyncio.run(
-        run_evals(
-            chosen,
-            workflow_for=current,
-            steps_for=lambda case: ScriptedSteps(case, catalog, decide),
-            now_ms=CallClock().now_ms,
-            gates=parse_gates(gates),
-        )
-    )
+    return lambda case: ScriptedSteps(case, catalog, decide)
 
 
 def minter(settings: Settings) -> Callable[[Approval, dict[str, Any]], Any]:

@@ -56,17 +56,17 @@ def cut_keys(
         raise UsageError(f"{standing[0]} is there already: move it away, and revoke its tokens")
     folder.mkdir(parents=True, exist_ok=True)
     opened = _minted(database, tenant, catalog, life, now)
-    shared = {name: secrets.token_urlsafe(32) for name in ("agents", "calls", "channels", "bridge")}
+    shared = {name: secrets.token_urlsafe(32) for name in ("agents", "channels", "bridge")}
     agents = {"AGENTS_ENABLED": True, "AGENTS_TOKEN": shared["agents"]}
     runs = {
         "AGENTS_DB_URL": _sqlite(folder, "agents"),
         "WORKFLOWS_FILE": str(folder.resolve() / "workflows.sqlite3"),
     }
     files: dict[str, Mapping[str, object]] = {
-        CALLS: {**agents, "CALLS_TOKEN": shared["calls"]},
+        CALLS: agents,
         "agents": {**agents, **runs, "BACKOFFICE_TOKEN": _of_agents(opened)},
         "channels": {
-            "AGENTS_TOKEN": shared["agents"],
+            **agents,
             "BACKOFFICE_TOKEN": opened["channels"],
             "CHANNELS_DB_URL": _sqlite(folder, "channels"),
             "CHANNELS_TOKEN": shared["channels"],
@@ -76,7 +76,6 @@ def cut_keys(
         "console": {
             **runs,
             "APPROVER_TOKEN": opened["approver"],
-            "CALLS_TOKEN": shared["calls"],
             "CHANNELS_TOKEN": shared["channels"],
             "CONSOLE_DB_URL": _sqlite(folder, "console"),
             "CONSOLE_TOKEN": opened["console"],

@@ -342,9 +342,6 @@ class Values(Struct, frozen=True, kw_only=True):
     serve_url: Annotated[Url, _is("Where the console finds the server of calls.")] = (
         "http://127.0.0.1:8080"
     )
-    calls_token: Annotated[
-        Secret | None, _is("Opens GET /calls, the calls in progress. None: nobody may see them.")
-    ] = None
     retention_days: Annotated[
         Days | None,
         _is("Recordings, texts and messages older than this are erased. None: none.", "days"),

@@ -22,11 +22,24 @@ Name = Annotated[str, typer.Argument(help="A workflow, such as voice_turn.")]
 
 def publish(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="A graph, or an exported module.")],
+    evals: Annotated[
+        bool, typer.Option("--evals/--no-evals", help="Whether its starter cases have to pass.")
+    ] = True,
     sets: Sets = None,
     as_json: AsJson = False,
 ) -> None:
-    """Publish a version of a workflow: runs that begin from now on follow it."""
-    _print_version(_store(sets).publish(path, who=getpass.getuser()), as_json)
+    """Publish a version of a workflow: runs that begin from now on follow it.
+
+    A version of voice_turn or whatsapp that fails one of its starter cases is not published.
+    """
+    from voicelat.settings.agents import publishing
+
+    settings = agents_settings(sets)
+    gate = publishing(settings) if evals else None
+    if gate is None:
+        typer.echo("voicelat: published without its evals", err=True)
+    published = workflow_store(settings).publish(path, who=getpass.getuser(), gate=gate)
+    _print_version(published, as_json)
 
 
 def versions(name: Name, sets: Sets = None, as_json: AsJson = False) -> None:

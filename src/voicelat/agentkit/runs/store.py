@@ -19,7 +19,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from voicelat.errors import ConnectError, UsageError
 
-__all__ = ["Approval", "ApprovalState", "Entry", "Store", "stamp"]
+__all__ = ["Approval", "ApprovalState", "Entry", "RunLine", "Store", "stamp"]
 
 ApprovalState = Literal["waiting", "approved", "rejected", "expired"]
 
@@ -107,6 +107,24 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
     """The one-time grant for exactly these arguments. None: none yet, or used."""
 
 
+class RunLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A run in a list."""
+
+    run_id: str
+    call_id: str | None
+    began_at: str
+    updated_at: str
+    lines: int
+    """Of its log."""
+    tools: int
+    """Calls that were made."""
+
+    @property
+    def place(self) -> str:
+        """Where it stands among the runs."""
+        return f"{self.updated_at}~{self.run_id}"
+
+
 class Store:
     """The log and the approvals in one database; made there if they are not.
 
@@ -160,6 +178,33 @@ class Store:
         asked = sa.select(_LOG).where(_LOG.c.run_id == run_id).order_by(_LOG.c.seq, _LOG.c.at)
         return [msgspec.convert(row, Entry) for row in self._read(asked)]
 
+    def runs(self, before: str | None, limit: int) -> list[RunLine]:
+        """The runs that were told of last, newest first. ``before``: the `RunLine.place` of one."""
+        updated = sa.func.max(_LOG.c.at)
+        asked = (
+            sa.select(
+                _LOG.c.run_id,
+                sa.func.max(_LOG.c.call_id).label("call_id"),
+                sa.func.min(_LOG.c.at).label("began_at"),
+                updated.label("updated_at"),
+                sa.func.count().label("lines"),
+                sa.func.count(sa.case((_LOG.c.kind == "called", 1))).label("tools"),
+            )
+            .group_by(_LOG.c.run_id)
+            .order_by(updated.desc(), _LOG.c.run_id.desc())
+            .limit(limit)
+        )
+        if before is not None:
+            at, _, run_id = before.partition("~")
+            earlier = sa.and_(updated == at, _LOG.c.run_id < run_id)
+            asked = asked.having(sa.or_(updated < at, earlier))
+        return [msgspec.convert(row, RunLine) for row in self._read(asked)]
+
+    def began(self, run_ids: list[str]) -> dict[str, dict[str, Any]]:
+        """What each of these runs was begun with: event, workflow, version."""
+        asked = sa.select(_LOG).where(_LOG.c.kind == "began", _LOG.c.run_id.in_(run_ids))
+        return {row["run_id"]: row["facts"] for row in self._read(asked)}
+
     def calls(self, since: str, run_id: str, call_id: str | None) -> list[Entry]:
         """Every tool call that was made since then, by that run, or for that phone call: what
         rates are counted from."""
@@ -187,6 +232,12 @@ class Store:
     def approvals(self, state: ApprovalState = "waiting") -> list[Approval]:
         """All in that state, oldest first."""
         asked = sa.select(_APPROVALS).where(_APPROVALS.c.state == state)
+        rows = self._read(asked.order_by(_APPROVALS.c.asked_at))
+        return [msgspec.convert(row, Approval) for row in rows]
+
+    def approvals_of(self, run_id: str) -> list[Approval]:
+        """All of a run, oldest first."""
+        asked = sa.select(_APPROVALS).where(_APPROVALS.c.run_id == run_id)
         rows = self._read(asked.order_by(_APPROVALS.c.asked_at))
         return [msgspec.convert(row, Approval) for row in rows]
 

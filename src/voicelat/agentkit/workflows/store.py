@@ -162,6 +162,18 @@ class Store:
             return load_source(content, name, where, self._catalog, act_as=self._act_as)
         return restored(content, where)
 
+    def content(self, name: str, version: str) -> tuple[str, str]:
+        """A version as it is kept, to be read: ``graph`` and JSON, or ``module`` and its source.
+
+        Raises UsageError where there is none.
+        """
+        with self._open() as database:
+            full = self._full(database, name, version)
+            kind, content = database.execute(
+                "SELECT kind, content FROM content WHERE name = ? AND version = ?", (name, full)
+            ).fetchone()
+        return str(kind), str(content)
+
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         """One transaction."""
