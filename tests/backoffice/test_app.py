@@ -58,7 +58,7 @@ def test_a_genuine_id_with_another_secret_opens_nothing(bench: Bench) -> None:
 def test_every_endpoint_asks_for_its_own_scope_by_name(bench: Bench) -> None:
     from voicelat.backoffice.tokens import APPROVE, AUDIT, SCOPES
 
-    assert len(SCOPES) == 25
+    assert len(SCOPES) == 26
     for scope in SCOPES:
         token = bench.mint("leads.tag" if scope != "leads.tag" else "leads.upsert")
         headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": "k"}

@@ -7,7 +7,7 @@ it, so that looking and then writing needs no care of its own, in no operation.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -73,6 +73,19 @@ class Database:
                 f"the database has tables this voicelat does not know ({error}); upgrade voicelat"
             ) from error
 
+    def compact(self) -> None:
+        """Leave nothing of what was deleted in a file: SQLite keeps pages and a log of them.
+
+        PostgreSQL reuses the space by itself (autovacuum); a VACUUM FULL is the owner's to run.
+        """
+        if self.engine.dialect.name != "sqlite":
+            return
+        with closing(self.engine.raw_connection()) as raw:
+            cursor = raw.cursor()
+            for statement in ("PRAGMA wal_checkpoint(TRUNCATE)", "VACUUM"):
+                cursor.execute(statement)
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def close(self) -> None:
         """Let go of every connection."""
         self.engine.dispose()
@@ -121,7 +134,7 @@ def _engine(url: str, busy_wait_ms: int) -> Engine:
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     # The driver's own idea of when to begin would leave DDL and SELECTs outside the transaction.
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL"):
+    for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL", "secure_delete=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 

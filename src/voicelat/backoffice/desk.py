@@ -78,6 +78,20 @@ class Office:
         key: str,
     ) -> Answer:
         """Write once for each key. ``sent`` is the request's JSON, as it came."""
+        answer = self._written(access, operation, asked, sent, context, key)
+        if operation.compacts:
+            self.database.compact()
+        return answer
+
+    def _written(
+        self,
+        access: Access,
+        operation: Write[Any],
+        asked: Arguments,
+        sent: Any,
+        context: Context,
+        key: str,
+    ) -> Answer:
         now = self.now()
         fingerprint = grants.arguments_sha256({"tool": operation.tool, "arguments": sent})
         with self.database.write(access.tenant) as db:

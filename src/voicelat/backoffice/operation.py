@@ -78,6 +78,8 @@ class Write(Generic[A]):
     arguments: type[A]
     result: type[Result]
     run: Callable[[Desk, A], Written]
+    compacts: bool = False
+    """Afterwards the database keeps no copy of what was there before, in no file."""
 
 
 Operation = Read[Any] | Write[Any]

@@ -32,7 +32,7 @@ def publish(
 
     A version of voice_turn or whatsapp that fails one of its starter cases is not published.
     """
-    from voicelat.settings.agents import publishing
+    from voicelat.settings.agents import publishing, workflow_store
 
     settings = agents_settings(sets)
     gate = publishing(settings) if evals else None

@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from voicelat.backoffice.operation import Operation
-from voicelat.backoffice.operations import calendar, calls, crm, leads, stt, summary, whatsapp
+from voicelat.backoffice.operations import (
+    calendar,
+    calls,
+    crm,
+    leads,
+    privacy,
+    stt,
+    summary,
+    whatsapp,
+)
 
 __all__ = ["OPERATIONS"]
 
@@ -17,4 +26,5 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *leads.OPERATIONS,
     *whatsapp.OPERATIONS,
     *crm.OPERATIONS,
+    *privacy.OPERATIONS,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated, Final
 
 from pydantic import Field, model_validator
@@ -135,7 +136,7 @@ def link_identity(desk: Desk, asked: LinkIdentity) -> Written:
     before = {"threads": [thread.thread_id for thread in threads], "leads": sorted(leads)}
     if len(leads) > 1:
         kept = Linked(lead_id=one.lead_id, thread_id=threads[0].thread_id if threads else None)
-        return Written(kept, f"identities/{asked.external_id}", before, before, idle=True)
+        return Written(kept, _target(asked), before, before, idle=True)
     lead_id = next(iter(leads), None)
     for each in ids:
         _remember(desk, asked.provider, each, asked.phone, lead_id)
@@ -146,7 +147,13 @@ def link_identity(desk: Desk, asked: LinkIdentity) -> Written:
         thread.phone = thread.phone or person.phone
     linked = Linked(lead_id=lead_id, thread_id=None if thread is None else thread.thread_id)
     after = {"threads": [] if thread is None else [thread.thread_id], "leads": sorted(leads)}
-    return Written(linked, f"identities/{asked.external_id}", before, after)
+    return Written(linked, _target(asked), before, after)
+
+
+def _target(asked: LinkIdentity) -> str:
+    """A row of the audit stays when a person is erased: it must not say who it was."""
+    whom = hashlib.sha256(f"{asked.provider} {asked.external_id}".encode()).hexdigest()
+    return f"identities/{whom[:16]}"
 
 
 def _joined(desk: Desk, threads: list[Thread]) -> Thread | None:
