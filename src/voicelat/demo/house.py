@@ -28,6 +28,9 @@ _RECEPTION: Final = {
     "VAD": "energy",
     "GREETING": "",
     "SPEAK_GATE_MS": "0",
+    # Our callers are not Twilio and sign nothing; the server is on loopback.
+    "TWILIO_AUTH_TOKEN": "",
+    "PUBLIC_BASE_URL": "",
 }
 
 
@@ -73,9 +76,9 @@ async def running_house(folder: Path, settings: Mapping[str, str]) -> AsyncItera
             await start("agents", ["agents", "serve"], AGENTS_URL=_free(), BACKOFFICE_URL=office)
         )["url"]
         both = {"AGENTS_URL": agents, "BACKOFFICE_URL": office}
-        channels = (await start("channels", ["channels", "serve"], CHANNELS_URL=_free(), **both))[
-            "url"
-        ]
+        channels = _free()
+        own = {"CHANNELS_URL": channels, "PUBLIC_BASE_URL": channels}
+        await start("channels", ["channels", "serve"], **own, **both)
         records = {"TURNS_FILE": str(folder / "turns.jsonl"), "RECORD_DIR": str(folder / "calls")}
         calls = (await start(CALLS, SERVE, AGENTS_URL=agents, **records, **_RECEPTION))["url"]
         console = await start(
