@@ -86,8 +86,7 @@ async def test_free_text_after_a_day_goes_as_the_approved_template(line: Line) -
 
 
 async def test_a_template_goes_with_its_variables(line: Line) -> None:
-    given = {"text": None, "template": "call_follow_up", "template_variables": ["Dana"]}
-    await line.desk.send(**given)
+    await line.desk.send(text=None, template="call_follow_up", template_variables=["Dana"])
     (sent,) = await line.twilio.sent(1)
     assert sent.body == "Hello Dana, thank you for your call."
 

@@ -49,7 +49,6 @@ export class Line {
       browser: Browsers.ubuntu("voicelat"),
       markOnlineOnConnect: false,
       syncFullHistory: false,
-      shouldSyncHistoryMessage: () => false,
       getMessage: async (key) => (key.id ? await this.messages.content(key.id) : undefined),
       ...(this.options.url ? { waWebSocketUrl: this.options.url } : {}),
     });
@@ -77,6 +76,12 @@ export class Line {
         const status = receipt.readTimestamp ? "read" : receipt.receiptTimestamp ? "delivered" : null;
         if (key.id && status) this.#soon(() => this.messages.became(/** @type {string} */ (key.id), status));
       }
+    });
+    // The client tells of refusals alone; that WhatsApp has a message, its server says by this.
+    socket.ws.on("CB:ack,class:message", ({ attrs }) => {
+      if (!attrs.id) return;
+      if (attrs.error) this.#soon(() => this.messages.became(attrs.id, "failed", `WhatsApp refused it (${attrs.error})`));
+      else this.#soon(() => this.messages.became(attrs.id, "sent"));
     });
     socket.ev.on("lid-mapping.update", ({ lid, pn }) => this.#soon(() => this.messages.link(lid, pn)));
   }

@@ -35,7 +35,7 @@ beforeEach(async () => {
     waitMs: 1,
     makeSocket: /** @type {any} */ (
       (/** @type {any} */ options) => {
-        const socket = { ev: new EventEmitter(), options, user: { id: "15550100100:1@s.whatsapp.net" }, end() {}, async logout() {} };
+        const socket = { ev: new EventEmitter(), ws: new EventEmitter(), options, user: { id: "15550100100:1@s.whatsapp.net" }, end() {}, async logout() {} };
         sockets.push(socket);
         return socket;
       }
@@ -161,6 +161,16 @@ test("receipts only go further, in whatever order they come", async () => {
   await until(async () => (await messages.send("m1"))?.status === "read");
   await line.stop();
   assert.deepEqual((await messages.events(0)).map((event) => event.receipt.status), ["read"]);
+});
+
+test("what WhatsApp's server says of a message counts, refusals with their code", async () => {
+  await messages.begin("m1", "972501234567@s.whatsapp.net", { text: "hi" });
+  await messages.begin("m2", "972501234567@s.whatsapp.net", { text: "hi" });
+  sockets[0].ws.emit("CB:ack,class:message", { attrs: { id: waIdOf("m1") } });
+  sockets[0].ws.emit("CB:ack,class:message", { attrs: { id: waIdOf("m2"), error: "463" } });
+  await until(async () => (await messages.send("m2"))?.status === "failed");
+  assert.equal((await messages.send("m1"))?.status, "sent");
+  assert.match((await messages.send("m2"))?.says, /463/);
 });
 
 test("signs of a ban are said in words", async () => {
