@@ -64,11 +64,11 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def serving(app: Any) -> AsyncIterator[str]:
+async def serving(app: Any, port: int = 0) -> AsyncIterator[str]:
     """The application's URL, while it is served."""
     ready = asyncio.Event()
     server = Server(
-        uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1), ready.set
+        uvicorn.Config(app, port=port, log_config=None, timeout_graceful_shutdown=1), ready.set
     )
     work = asyncio.create_task(server._serve())
     await ready.wait()

@@ -39,7 +39,8 @@ class Runs:
         self._catalog = catalog
         self._office = office
         self._mint = mint
-        self._lines: dict[str, int] = {}
+        self._lines: dict[str, int] | None = None
+        """Of each run's log, as they were told. None: nobody has looked yet."""
         self._approvals: dict[str, str] = {}
 
     # -- showing ------------------------------------------------------------------------------
@@ -169,9 +170,10 @@ class Runs:
     async def news(self, tell: Callable[..., Awaitable[None]]) -> None:
         """Tell what changed since the last time; the first time, nothing."""
         lines = await asyncio.to_thread(self._store.runs, None, _LOOKED_AT)
-        first = not self._lines
+        if self._lines is None:
+            self._lines = {line.run_id: line.lines for line in lines}
         for line in reversed(lines):
-            known = self._lines.get(line.run_id, 0 if not first else line.lines)
+            known = self._lines.get(line.run_id, 0)
             self._lines[line.run_id] = line.lines
             if line.lines == known:
                 continue
