@@ -210,7 +210,7 @@ async def test_turns_are_followed_as_they_are_written(desk: Desk) -> None:
     for number in range(1, 4):
         desk.turn(number)
     async with visiting(desk, "vera") as visitor:
-        calls = await calls_when(visitor, lambda calls: bool(calls))
+        calls = await calls_when(visitor, bool)
         assert calls[0]["turns"] == 3
         assert calls[0]["p50_ms"] == 710
         call = (await visitor.get("/api/calls/CA1")).json()
