@@ -33,7 +33,7 @@ lint: env ## ruff, import-linter, mypy
 	@echo "== mypy"; $(BIN)/mypy
 
 unit: env ## the tests alone (ARGS="-k settings")
-	@echo "== pytest"; $(BIN)/pytest -q -n auto $(ARGS)
+	@echo "== pytest"; $(BIN)/pytest -q -n auto --dist worksteal $(ARGS)
 
 bench: env ## the benchmarks; each prints its figure
 	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file; done

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,22 @@ from hypothesis import settings
 settings.register_profile("voicelat", deadline=None)
 settings.load_profile("voicelat")
 
-__all__ = ["speech_data"]
+# A shell has what it runs in the background ignore Ctrl-C, and so do its children: tests send it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+__all__ = ["postgres", "speech_data"]
+
+_WAITING = 2
+"""Workers beyond one for each processor: of a call that takes its time, most is waiting."""
 
 _BESIDE_THE_REPOSITORY = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """What ``-n auto`` is."""
+    return (os.cpu_count() or 1) + _WAITING
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +39,12 @@ def speech_data() -> Path:
     if not (folder / "manifest.json").is_file():
         pytest.skip(f"no recordings in {folder}; set VOICELAT_DATA to a folder that has them")
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """A PostgreSQL that all tests share: the folder of its socket. Skips where none can start."""
+    from tests.postgres import running_postgres
+
+    with running_postgres() as folder:
+        yield folder

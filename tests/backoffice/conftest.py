@@ -8,17 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.backoffice.postgres import new_database, running_postgres
+from tests.postgres import new_database
 
 if TYPE_CHECKING:
     from tests.backoffice.bench import Bench
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """A PostgreSQL that all tests share: the folder of its socket. Skips where none can start."""
-    with running_postgres() as folder:
-        yield folder
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -48,6 +48,17 @@ class Desk:
     agents: AgentsStore
     minted: list[dict[str, Any]]
     office: str
+    token: str
+
+    async def office_call(self, tool: str, arguments: dict[str, Any]) -> None:
+        """One operation of the back office, as a channel asks for it."""
+        async with httpx.AsyncClient(trust_env=False) as http:
+            answer = await http.post(
+                f"{self.office}/v1/{tool.replace('.', '/')}",
+                json=arguments,
+                headers={"Authorization": f"Bearer {self.token}", "Idempotency-Key": "k"},
+            )
+        assert answer.is_success, answer.text
 
     @property
     def turns(self) -> Path:
@@ -171,7 +182,7 @@ async def desk_at(folder: Path, port_url: str | None = None) -> AsyncIterator[De
         url = port_url or f"http://127.0.0.1:{port}"
         holder.append(Console(store, sources, public_url=url, own_url=url))
         async with serving(late, httpx.URL(url).port or 0):
-            yield Desk(url, folder, store, agents, minted, office)
+            yield Desk(url, folder, store, agents, minted, office, token)
     store.close()
     agents.close()
 

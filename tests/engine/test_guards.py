@@ -19,6 +19,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from voicelat.caller import Say, Script, Silence, WaitForReply
+from voicelat.engine.config import EngineConfig
 from voicelat.engine.guards import LAG_BUCKETS_MS, STALL_MS, LoopWatch
 from voicelat.engine.stack import Stack
 from voicelat.engine.transport import WebsocketsTransport
@@ -58,7 +59,8 @@ async def turns_with(fault: Callable[[], object]) -> tuple[list[TurnRecord], Loo
     records: list[TurnRecord] = []
     watch = LoopWatch()
     stack = Stack(SimulatedStt(INSTANT), Blocking(fault), SimulatedTts(INSTANT))
-    loop = TurnLoop(stack, on_turn=records.append, watch=watch)
+    quiet = EngineConfig(greeting="")
+    loop = TurnLoop(stack, engine=quiet, on_turn=records.append, watch=watch)
 
     async def answer(connection: ServerConnection) -> None:
         await loop.run(WebsocketsTransport(connection))
@@ -67,7 +69,7 @@ async def turns_with(fault: Callable[[], object]) -> tuple[list[TurnRecord], Loo
         watch.start()
         port = next(iter(server.sockets)).getsockname()[1]
         wait = WaitForReply(quiet_ms=300)
-        script: Script = [wait, Say(QUESTION), wait, Say(QUESTION), wait, Silence(100)]
+        script: Script = [Say(QUESTION), wait, Say(QUESTION), wait, Silence(100)]
         await place_call(f"ws://127.0.0.1:{port}", script)
         watch.stop()
     return records, watch
@@ -172,7 +174,9 @@ async def test_a_full_collection_is_named_and_timed(many_objects: None) -> None:
 async def test_nobody_is_named_when_nothing_blocks() -> None:
     records, watch = await turns_with(lambda: None)
     assert "stood still" not in says(records)
-    assert [record.stall_ms for record in records] == [0, 0]
+    kinds = {stall.kind for record in records for stall in record.stalls}
+    assert kinds <= {"starved"}, "this machine may have no time for the loop: nobody's fault"
+    assert [record.stall_ms == 0 for record in records] == [not one.stalls for one in records]
     assert sum(watch.lag.counts) > 20
     assert len(watch.lag.counts) == len(LAG_BUCKETS_MS) + 1
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,10 +18,11 @@ from voicelat.errors import UsageError
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    one = Store(f"sqlite:///{tmp_path / 'a.db'}")
+def store(empty_url: str) -> Iterator[Store]:
+    one = Store(empty_url)
     one.ask(approval("A:1"))
-    return one
+    yield one
+    one.close()
 
 
 class Mint:

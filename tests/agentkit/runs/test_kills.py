@@ -9,26 +9,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("dbos", reason="the extra is not installed: pip install 'voicelat[agents]'")
 pytest.importorskip("agents")
 
-from sqlalchemy import create_engine, text
 from tests.agentkit.runs.contract_server import ContractServer, contract_server
 from tests.agentkit.runs.doubles import BOUNDARIES, SCRIPT, work
-from tests.agentkit.runs.postgres_server import running_postgres
 
 from voicelat.agentkit.runs.store import Approval, Entry, Store
 from voicelat.agentkit.runs.worker import states
 
 RUN = "CA1.1"
 EACH_ONCE = {**{tool: 1 for tool, _ in SCRIPT}, "summary.generate": 1}
-# Importing the SDK takes 2 s: one process does, and the workers are its children.
+# Importing the SDK takes 2 s: one process does, and the workers are its children. They import what
+# their grandparent began with (pytest), and what others import late, in half a second.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.agentkit.runs.doubles"])
+CONTEXT.set_forkserver_preload(
+    [
+        *("pytest", "tests.agentkit.runs.doubles"),
+        *("dbos._sys_db_sqlite", "dbos._sys_db_postgres", "psycopg", "psycopg_binary"),
+        *("anyio._backends._asyncio", "httpcore"),
+    ]
+)
 WAIT = threading.Event()
 
 
@@ -105,27 +109,8 @@ def office(db_url: str) -> Iterator[Office]:
 
 
 @pytest.fixture
-def on_sqlite(tmp_path: Path) -> Iterator[Office]:
-    with office(f"sqlite:///{tmp_path / 'agents.db'}") as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    with running_postgres() as url:
-        yield url
-
-
-@pytest.fixture
-def on_postgres(postgres: str, request: pytest.FixtureRequest) -> Iterator[Office]:
-    name = f"test_{abs(hash(request.node.name))}"
-    server = create_engine(
-        postgres.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT"
-    )
-    with server.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    server.dispose()
-    with office(postgres.replace("/postgres", f"/{name}")) as one:
+def there(db_url: str) -> Iterator[Office]:
+    with office(db_url) as one:
         yield one
 
 
@@ -150,64 +135,60 @@ def survives(there: Office, kill: str) -> None:
 
 
 @pytest.mark.parametrize("kill", BOUNDARIES)
-def test_a_killed_worker_is_followed_and_each_write_happens_once(
-    on_sqlite: Office, kill: str
-) -> None:
-    survives(on_sqlite, kill)
+def test_a_killed_worker_is_followed_and_each_write_happens_once(there: Office, kill: str) -> None:
+    survives(there, kill)
 
 
-@pytest.mark.parametrize(
-    "kill", ["after enqueue 1", "after model 2", "after request 2", "after answer 1"]
-)
-def test_the_same_on_postgresql(on_postgres: Office, kill: str) -> None:
-    survives(on_postgres, kill)
+def test_the_same_for_the_first_worker_of_all(empty_url: str) -> None:
+    with office(empty_url) as there:
+        survives(there, "after enqueue 1")
 
 
 @pytest.mark.parametrize("signal_", [signal.SIGKILL, signal.SIGTERM])
 def test_an_approval_outlives_the_worker_that_asked_for_it(
-    on_sqlite: Office, signal_: signal.Signals
+    there: Office, signal_: signal.Signals
 ) -> None:
-    first = on_sqlite.worker()
-    until(on_sqlite.waiting)
+    first = there.worker()
+    until(there.waiting)
     first.kill() if signal_ is signal.SIGKILL else first.terminate()
     first.join()
-    assert on_sqlite.approve_what_waits()
-    assert not on_sqlite.approve_what_waits()
-    on_sqlite.worker()
-    on_sqlite.until_ended()
-    assert on_sqlite.server.writes == EACH_ONCE
+    assert there.approve_what_waits()
+    assert not there.approve_what_waits()
+    there.worker()
+    there.until_ended()
+    assert there.server.writes == EACH_ONCE
 
 
-def test_a_rejected_call_is_told_to_the_model_and_never_made(on_sqlite: Office) -> None:
-    on_sqlite.worker()
-    until(on_sqlite.waiting)
-    waiting = on_sqlite.waiting()
+def test_a_rejected_call_is_told_to_the_model_and_never_made(there: Office) -> None:
+    there.worker()
+    until(there.waiting)
+    waiting = there.waiting()
     assert waiting is not None
-    assert on_sqlite.store.reject(waiting.id, "not this customer", "dana", datetime.now(UTC))
-    on_sqlite.until_ended()
-    assert "crm.update" not in on_sqlite.server.requests
-    assert on_sqlite.server.writes == {tool: 1 for tool in EACH_ONCE if tool != "crm.update"}
-    [decided] = [e for e in on_sqlite.store.entries(RUN) if e.kind == "approval decided"]
+    assert there.store.reject(waiting.id, "not this customer", "dana", datetime.now(UTC))
+    there.until_ended()
+    assert "crm.update" not in there.server.requests
+    assert there.server.writes == {tool: 1 for tool in EACH_ONCE if tool != "crm.update"}
+    [decided] = [e for e in there.store.entries(RUN) if e.kind == "approval decided"]
     assert (decided.decision, decided.who) == ("rejected", "dana")
     assert decided.facts["reason"] == "not this customer"
 
 
-def test_what_a_person_corrected_is_what_is_written(on_sqlite: Office) -> None:
-    on_sqlite.worker()
-    until(on_sqlite.waiting)
-    waiting = on_sqlite.waiting()
+def test_what_a_person_corrected_is_what_is_written(there: Office) -> None:
+    there.worker()
+    until(there.waiting)
+    waiting = there.waiting()
     assert waiting is not None
     corrected = {"customer_id": "8", "changes": []}
-    grant = on_sqlite.server.mint("crm.update", corrected)
+    grant = there.server.mint("crm.update", corrected)
     now = datetime.now(UTC)
-    assert on_sqlite.store.approve(waiting.id, corrected, grant, "dana", now)
-    on_sqlite.until_ended()
-    assert on_sqlite.server.written[f"{RUN}:1"] == corrected
+    assert there.store.approve(waiting.id, corrected, grant, "dana", now)
+    there.until_ended()
+    assert there.server.written[f"{RUN}:1"] == corrected
 
 
-def test_an_api_that_is_busy_is_asked_again(on_sqlite: Office) -> None:
-    on_sqlite.server.failing += [503, 503]
-    on_sqlite.worker()
-    on_sqlite.until_ended()
-    assert on_sqlite.server.writes == EACH_ONCE
-    assert on_sqlite.server.requests["leads.upsert"] == 3
+def test_an_api_that_is_busy_is_asked_again(there: Office) -> None:
+    there.server.failing += [503, 503]
+    there.worker()
+    there.until_ended()
+    assert there.server.writes == EACH_ONCE
+    assert there.server.requests["leads.upsert"] == 3

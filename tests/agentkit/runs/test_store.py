@@ -5,13 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("sqlalchemy", reason="the extra is not installed")
-
-from tests.agentkit.runs.postgres_server import running_postgres
 
 from voicelat.agentkit.runs.store import Approval, Entry, Store, stamp
 from voicelat.errors import ConnectError, UsageError
@@ -19,17 +16,9 @@ from voicelat.errors import ConnectError, UsageError
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    with running_postgres() as url:
-        yield url
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    sqlite = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path / 'a.db'}" if sqlite else request.getfixturevalue("postgres")
-    one = Store(url)
+@pytest.fixture
+def store(empty_url: str) -> Iterator[Store]:
+    one = Store(empty_url)
     yield one
     one.close()
 
@@ -140,8 +129,8 @@ def test_rates_count_calls_of_the_day_the_run_and_the_phone_call(store: Store) -
     assert "other" not in {e.run_id for e in store.calls(since, "mine", None)}
 
 
-def test_a_database_without_a_worker_has_no_runs(tmp_path: Path) -> None:
-    assert not Store(f"sqlite:///{tmp_path / 'new.db'}").has_runs()
+def test_a_database_without_a_worker_has_no_runs(store: Store) -> None:
+    assert not store.has_runs()
 
 
 @pytest.mark.parametrize(

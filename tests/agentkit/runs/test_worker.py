@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -65,8 +64,7 @@ class Here:
 
 
 @contextmanager
-def running(folder: Path, run: Run, **other: Any) -> Iterator[Here]:
-    db_url = f"sqlite:///{folder / 'agents.db'}"
+def running(db_url: str, run: Run, **other: Any) -> Iterator[Here]:
     with contract_server() as (server, api_url):
         some, _ = parts(db_url, api_url)
         workflow = Scripted(run)
@@ -76,15 +74,15 @@ def running(folder: Path, run: Run, **other: Any) -> Iterator[Here]:
         try:
             yield Here(worker, some.store, server)
         finally:
-            worker.stop(1)
+            worker.stop(0)
             some.store.close()
 
 
-def test_an_event_that_is_sent_again_runs_once(tmp_path: Path) -> None:
+def test_an_event_that_is_sent_again_runs_once(db_url: str) -> None:
     async def run(happened: Event, steps: Steps) -> dict[str, Any]:
         return await steps.call("leads.upsert", {"notes": happened.text})
 
-    with running(tmp_path, run) as here:
+    with running(db_url, run) as here:
         for _ in range(3):
             here.worker.enqueue(event())
         here.until("ended")
@@ -94,11 +92,11 @@ def test_an_event_that_is_sent_again_runs_once(tmp_path: Path) -> None:
         assert here.server.writes == {"leads.upsert": 2}
 
 
-def test_what_the_policy_denies_never_reaches_the_api(tmp_path: Path) -> None:
+def test_what_the_policy_denies_never_reaches_the_api(db_url: str) -> None:
     async def run(_: Event, steps: Steps) -> dict[str, Any]:
         return await steps.call("leads.delete", {"lead_id": "1"})
 
-    with running(tmp_path, run) as here:
+    with running(db_url, run) as here:
         here.worker.enqueue(event())
         ended = here.until("ended")[-1]
         assert ended.decision == "refused"
@@ -106,11 +104,11 @@ def test_what_the_policy_denies_never_reaches_the_api(tmp_path: Path) -> None:
         here.until_state("ended")
 
 
-def test_nobody_decides_in_time_and_the_call_is_not_made(tmp_path: Path) -> None:
+def test_nobody_decides_in_time_and_the_call_is_not_made(db_url: str) -> None:
     async def run(_: Event, steps: Steps) -> dict[str, Any]:
         return await steps.call("crm.update", {"customer_id": "1"})
 
-    with running(tmp_path, run, approval_life=timedelta(milliseconds=300)) as here:
+    with running(db_url, run, approval_life=timedelta(milliseconds=300)) as here:
         here.worker.enqueue(event())
         entries = here.until("ended")
         [decided] = [one for one in entries if one.kind == "approval decided"]
@@ -118,23 +116,23 @@ def test_nobody_decides_in_time_and_the_call_is_not_made(tmp_path: Path) -> None
         assert not here.server.requests
 
 
-def test_arguments_the_tool_does_not_take_are_told_and_not_sent(tmp_path: Path) -> None:
+def test_arguments_the_tool_does_not_take_are_told_and_not_sent(db_url: str) -> None:
     async def run(_: Event, steps: Steps) -> dict[str, Any]:
         return await steps.call("leads.upsert", {"wrong": "x"})
 
-    with running(tmp_path, run) as here:
+    with running(db_url, run) as here:
         here.worker.enqueue(event())
         assert "invalid" in {one.kind for one in here.until("ended")}
         assert not here.server.requests
 
 
-def test_the_log_holds_nothing_that_was_to_be_redacted(tmp_path: Path) -> None:
+def test_the_log_holds_nothing_that_was_to_be_redacted(db_url: str) -> None:
     async def run(_: Event, steps: Steps) -> dict[str, Any]:
         steps.note("said", text="my number is +972541234567")
         await steps.call("leads.upsert", {"name": "Dana Levi", "phone": "+972541234567"})
         return {"email": "dana@example.com"}
 
-    with running(tmp_path, run) as here:
+    with running(db_url, run) as here:
         here.worker.enqueue(event())
         told = str(here.until("ended"))
         assert "said" in told
@@ -143,7 +141,7 @@ def test_the_log_holds_nothing_that_was_to_be_redacted(tmp_path: Path) -> None:
         assert here.server.written["CA1.1:0"]["name"] == "Dana Levi"
 
 
-def test_a_dead_run_is_sent_back_to_work_from_where_it_failed(tmp_path: Path) -> None:
+def test_a_dead_run_is_sent_back_to_work_from_where_it_failed(db_url: str) -> None:
     healed = threading.Event()
 
     async def run(_: Event, steps: Steps) -> dict[str, Any]:
@@ -152,7 +150,7 @@ def test_a_dead_run_is_sent_back_to_work_from_where_it_failed(tmp_path: Path) ->
             raise ToolFailed("broken", "it is broken", retry=False)
         return await steps.call("leads.tag", {"n": 2})
 
-    with running(tmp_path, run) as here:
+    with running(db_url, run) as here:
         here.worker.enqueue(event())
         died = here.until("dead")[-1]
         assert "it is broken" in died.facts["error"]
@@ -167,7 +165,7 @@ def test_a_dead_run_is_sent_back_to_work_from_where_it_failed(tmp_path: Path) ->
         assert not retry(here.store, "CA1.1", "dana")
 
 
-def test_a_database_that_is_away_for_a_moment_is_waited_for(tmp_path: Path) -> None:
+def test_a_database_that_is_away_for_a_moment_is_waited_for(db_url: str) -> None:
     async def run(_: Event, steps: Steps) -> dict[str, Any]:
         return await steps.call("leads.upsert", {"n": 1})
 
@@ -180,8 +178,8 @@ def test_a_database_that_is_away_for_a_moment_is_waited_for(tmp_path: Path) -> N
                 raise ConnectError("the agents' database: away")
             super().append(entries)
 
-    away = Away(f"sqlite:///{tmp_path / 'agents.db'}")
-    with running(tmp_path, run, store=away) as here:
+    away = Away(db_url)
+    with running(db_url, run, store=away) as here:
         here.worker.enqueue(event())
         told = [one.kind for one in here.until("ended")]
         assert told == ["began", "decided", "called", "ended"]
@@ -189,7 +187,7 @@ def test_a_database_that_is_away_for_a_moment_is_waited_for(tmp_path: Path) -> N
         away.close()
 
 
-def test_a_model_that_is_away_for_a_moment_is_asked_again(tmp_path: Path) -> None:
+def test_a_model_that_is_away_for_a_moment_is_asked_again(db_url: str) -> None:
     class Shy(FakeModel):
         asked = 0
 
@@ -204,7 +202,7 @@ def test_a_model_that_is_away_for_a_moment_is_asked_again(tmp_path: Path) -> Non
 
     shy: Model = Shy()
     # With a life of nothing, what waits for a person expires at once.
-    with running(tmp_path, run, model=lambda _agent: shy, approval_life=timedelta(0)) as here:
+    with running(db_url, run, model=lambda _agent: shy, approval_life=timedelta(0)) as here:
         here.worker.enqueue(event())
         ended = here.until("ended")
         assert ended[-1].facts["result"] == {"said": "done"}

@@ -1,4 +1,4 @@
-"""A real PostgreSQL of the test's own, on a Unix socket alone."""
+"""A real PostgreSQL of the tests' own, on a Unix socket alone."""
 
 from __future__ import annotations
 
@@ -46,14 +46,15 @@ def running_postgres() -> Iterator[str]:
             _run(pg_ctl, "-D", data, "-m", "immediate", "stop")
 
 
-def new_database(folder: str, name: str) -> str:
-    """The URL of a new, empty database."""
+def new_database(folder: str, name: str, like: str = "template0") -> str:
+    """The URL of a new database, empty or with what is in ``like``, to which nobody is
+    connected."""
     import psycopg
 
     with psycopg.connect(
         host=folder, user="voicelat", dbname="postgres", autocommit=True
     ) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"'.encode())
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{like}"'.encode())
     return f"postgresql://voicelat@/{name}?host={folder}"
 
 
