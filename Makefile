@@ -14,7 +14,7 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-versio
 	--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
 .DELETE_ON_ERROR:
-.PHONY: help env demo test lint unit bench docs lock clean
+.PHONY: help env demo test lint unit bench docs lock console clean
 # The steps of one goal print in order and stop at the first failure.
 .NOTPARALLEL:
 
@@ -77,3 +77,6 @@ $(READY): $(BIN)/uv requirements.lock requirements-core.lock turn-model.lock pyp
 	@$(BIN)/uv pip install --quiet --no-deps --require-hashes -r turn-model.lock
 	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
+
+console: ## build the console's page from its source (needs Node 20 or later)
+	@cd console && npm ci --no-audit --no-fund --silent && npm run --silent check && npm run --silent build

@@ -202,6 +202,7 @@ export function Facts(props: { of: Record<string, unknown> }) {
 export function shown(value: unknown): string {
   if (typeof value === "string") return value;
   if (value === null || value === undefined) return "–";
+  if (Array.isArray(value) && value.every((one) => typeof one === "string")) return value.join(" · ");
   return JSON.stringify(value, null, 1);
 }
 

@@ -15,6 +15,7 @@ import {
   Said,
   When,
   mayApprove,
+  shown,
   useShell,
 } from "../ui";
 
@@ -203,7 +204,9 @@ export function ApprovalCard(props: { approval: Approval; again: () => void }) {
           · <When at={approval.asked_at} />
         </span>
       </header>
-      <p className="soft">{approval.about}</p>
+      <p className="soft">
+        <Said>{approval.about}</Said>
+      </p>
       {doing === "edit" ? (
         <Editor
           approval={approval}
@@ -217,7 +220,7 @@ export function ApprovalCard(props: { approval: Approval; again: () => void }) {
         approval.arguments && <Facts of={approval.arguments} />
       )}
       <p className="soft">
-        {words.because} <Said>{approval.why}</Said> (<Said>{approval.rule}</Said>) ·{" "}
+        <Said>{approval.why}</Said> ·{" "}
         <Go to={`/agents/${encodeURIComponent(approval.run_id)}`}>
           <Code>{approval.run_id}</Code>
         </Go>
@@ -533,6 +536,7 @@ function LogLine(props: { entry: Entry }) {
           {at.toLocaleTimeString(language)}
         </time>
         <strong>{entry.kind}</strong>
+        {entry.kind === "node" && <Code>{shown(entry.facts.node ?? entry.facts.name)}</Code>}
         {entry.agent && <span>{entry.agent}</span>}
         {entry.tool && <Code>{entry.tool}</Code>}
         {entry.decision && (
