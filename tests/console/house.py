@@ -17,29 +17,13 @@ pytest.importorskip("playwright", reason="not installed")
 
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
-from voicelat.backoffice.database import Database
-from voicelat.backoffice.tables import Customer
 from voicelat.caller import Say, Silence, WaitForReply
-from voicelat.demo.house import TENANT, House, running_house
+from voicelat.demo.evening import AT_TWILIO, CALLER, customer, with_twilio
+from voicelat.demo.house import House, running_house
 from voicelat.doubles.whatsapp import TwilioDouble
 from voicelat.loadtest.line import place_call
 
-NUMBER = "+972501234567"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-TEMPLATES = """
-version: 1
-free_text: notice
-templates:
-  notice: {en: {content_sid: HX1, text: "A message from us: {1}"}}
-  call_follow_up:
-    en: {content_sid: HX2, text: "Hello {1}, thank you for your call."}
-    he: {content_sid: HX3, text: "שלום {1}, תודה על השיחה."}
-"""
-AT_TWILIO = {
-    "HX1": "A message from us: {{1}}",
-    "HX2": "Hello {{1}}, thank you for your call.",
-    "HX3": "שלום {{1}}, תודה על השיחה.",
-}
 
 
 @dataclass
@@ -56,39 +40,17 @@ class Living:
             self.house.calls.replace("http", "ws") + "/media",
             [Say(QUESTION), WaitForReply(), Silence(300)],
             call_sid=call_id,
-            custom_parameters={"from": NUMBER},
+            custom_parameters={"from": CALLER},
         )
-
-
-def settings_of(twilio: TwilioDouble, folder: Path) -> dict[str, str]:
-    """Messages go by the double of Twilio."""
-    templates = folder / "templates.yaml"
-    templates.write_text(TEMPLATES, encoding="utf-8")
-    return {
-        "TWILIO_ACCOUNT_SID": twilio.account_sid,
-        "TWILIO_AUTH_TOKEN": twilio.auth_token,
-        "TWILIO_API_URL": twilio.url,
-        "WHATSAPP_FROM": "+15550100",
-        "WHATSAPP_PROVIDER": "twilio",
-        "WHATSAPP_TEMPLATES": str(templates),
-    }
 
 
 @asynccontextmanager
 async def living(folder: Path, more: Mapping[str, str] | None = None) -> AsyncIterator[Living]:
-    """A house with one customer, whose number is `NUMBER`."""
+    """A house with one customer, whose number is `CALLER`."""
     async with TwilioDouble(templates=AT_TWILIO).run() as twilio:
-        settings = {**settings_of(twilio, folder), **(more or {})}
+        settings = {**with_twilio(twilio, folder), **(more or {})}
         async with running_house(folder, settings) as house:
-            database = Database(house.database)
-            with database.write(TENANT) as db:
-                known = {"email": None, "notes": "", "found_by": f"dana levi {NUMBER}"}
-                db.add(
-                    Customer(
-                        tenant=TENANT, customer_id="c1", name="Dana Levi", phone=NUMBER, **known
-                    )
-                )
-            database.close()
+            customer(house)
             yield Living(house, twilio, folder)
 
 

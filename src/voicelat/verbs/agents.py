@@ -12,6 +12,8 @@ import typer
 
 from voicelat.errors import UsageError
 from voicelat.verbs import workflows
+from voicelat.verbs.house import EXAMPLES as DEMO_EXAMPLES
+from voicelat.verbs.house import demo
 from voicelat.verbs.init import EXAMPLES as INIT_EXAMPLES
 from voicelat.verbs.init import init
 from voicelat.verbs.office import EXAMPLES as OFFICE_EXAMPLES
@@ -73,6 +75,7 @@ def serve(sets: Sets = None, as_json: AsJson = False) -> None:
     store.close()
 
 
+agents.command(epilog=DEMO_EXAMPLES)(demo)
 agents.command(epilog=INIT_EXAMPLES)(init)
 agents.command(epilog=OFFICE_EXAMPLES)(office)
 for verb, its_examples in workflows.VERBS:
