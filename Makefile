@@ -9,6 +9,9 @@ ARGS ?=
 # Stay with the Python that made the environment; never fetch another.
 export UV_PYTHON_DOWNLOADS := never
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+# A start takes twice as long where everything is compiled anew, and the tests start hundreds.
+export UV_COMPILE_BYTECODE := 1
+unexport PYTHONDONTWRITEBYTECODE
 SYNC := $(BIN)/uv pip sync --quiet --require-hashes
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links

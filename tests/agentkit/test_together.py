@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +19,7 @@ pytest.importorskip("dbos", reason="the extra is not installed: pip install 'voi
 
 import sqlalchemy as sa
 
+from voicelat.agentkit.runs.store import Store
 from voicelat.agentkit.tools import AGENTS, ToolSet
 from voicelat.backoffice import tokens
 from voicelat.backoffice.database import Database
@@ -105,12 +106,11 @@ async def agents_process(folder: Path, env: Mapping[str, str]) -> AsyncIterator[
         await process.communicate()
 
 
-async def until(look: Callable[[], Awaitable[list[dict[str, Any]]]]) -> list[dict[str, Any]]:
-    """What is there, once it is."""
+async def until(happened: Callable[[], bool]) -> None:
+    """Looks into the agents' database itself: each verb is a process, and starts in seconds."""
     async with asyncio.timeout(90):
-        while True:  # each look starts a process: that is pause enough
-            if found := await look():
-                return found
+        while not happened():  # noqa: ASYNC110 - it happens in another process
+            await asyncio.sleep(0.05)
 
 
 async def called(url: str) -> None:
@@ -141,25 +141,22 @@ async def test_a_call_becomes_a_summary_a_note_and_a_message_that_a_person_appro
             "BACKOFFICE_TOKEN": ",".join(f"{name}={token}" for name, token in minted.items()),
         }
 
-        async def waits() -> list[dict[str, Any]]:
-            listed = await said(tmp_path, env, "approve")
-            return [one for one in listed["approvals"] if one["run_id"] == RUN]
-
+        store = Store(env["AGENTS_DB_URL"])
         async with agents_process(tmp_path, own) as agents_url:
             calls = {**env, "AGENTS_URL": agents_url}
             llm = ("--llm", "voicelat.demo.reception:Reception")
             async with spawned(tmp_path, *INSTANT, *llm, env=calls) as server:
                 await called(server.url)
-                waiting = await until(waits)
+                await until(lambda: any(one.run_id == RUN for one in store.approvals()))
+            listed = await said(tmp_path, env, "approve")
+            waiting = [one for one in listed["approvals"] if one["run_id"] == RUN]
             assert [one["tool"] for one in waiting] == ["whatsapp.send"]
             assert rows(database, "messages") == []
             await said(tmp_path, env | {"APPROVER_TOKEN": person}, "approve", waiting[0]["id"])
 
-            async def told() -> list[dict[str, Any]]:
-                log: list[dict[str, Any]] = (await said(tmp_path, env, "log", RUN))["log"]
-                return log if log[-1]["kind"] == "ended" else []
-
-            log = await until(told)
+            await until(lambda: store.entries(RUN)[-1].kind == "ended")
+            store.close()
+            log = (await said(tmp_path, env, "log", RUN))["log"]
 
     (summary,) = rows(database, "summaries")
     assert summary["call_id"] == CALL

@@ -55,7 +55,19 @@ class Blocking:
 
 
 async def turns_with(fault: Callable[[], object]) -> tuple[list[TurnRecord], LoopWatch]:
-    """A real call on a real socket whose every reply runs into the fault."""
+    """A real call on a real socket whose every reply runs into the fault.
+
+    Another one where the machine gave the loop no time: that is then the worst that happened.
+    Skips where it never does.
+    """
+    for _ in range(5):
+        records, watch = await _call_with(fault)
+        if not any(stall.kind == "starved" for record in records for stall in record.stalls):
+            return records, watch
+    pytest.skip("this machine is too busy to tell what stops a loop")
+
+
+async def _call_with(fault: Callable[[], object]) -> tuple[list[TurnRecord], LoopWatch]:
     records: list[TurnRecord] = []
     watch = LoopWatch()
     stack = Stack(SimulatedStt(INSTANT), Blocking(fault), SimulatedTts(INSTANT))
@@ -174,9 +186,7 @@ async def test_a_full_collection_is_named_and_timed(many_objects: None) -> None:
 async def test_nobody_is_named_when_nothing_blocks() -> None:
     records, watch = await turns_with(lambda: None)
     assert "stood still" not in says(records)
-    kinds = {stall.kind for record in records for stall in record.stalls}
-    assert kinds <= {"starved"}, "this machine may have no time for the loop: nobody's fault"
-    assert [record.stall_ms == 0 for record in records] == [not one.stalls for one in records]
+    assert [record.stall_ms for record in records] == [0, 0]
     assert sum(watch.lag.counts) > 20
     assert len(watch.lag.counts) == len(LAG_BUCKETS_MS) + 1
 

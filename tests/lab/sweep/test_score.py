@@ -68,7 +68,7 @@ def scored(
     ]
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(
     call=calls(),
     chosen=st.lists(some_settings, min_size=1, max_size=4, unique=True),
@@ -103,7 +103,7 @@ round_settings = st.builds(
 )
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(
     call=calls(TICK_MS),
     chosen=st.lists(round_settings, min_size=1, max_size=4, unique=True),
