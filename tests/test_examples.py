@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from tests.bridge.servers import UVICORN
 from tests.bridge.servers import running as serving
-from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
+from twilio.request_validator import RequestValidator
 
 from voicelat.audio.mulaw import BYTES_PER_MS, encode
 from voicelat.caller import BargeIn, CallResult, Say, Script, Silence, WaitForReply

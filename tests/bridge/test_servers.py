@@ -11,7 +11,7 @@ from tests.bridge.servers import GUNICORN, running
 from tests.bridge.test_bridge import SCRIPT
 from tests.providers.chat_server import ChatServer
 from tests.serve.running import scraped
-from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
+from twilio.request_validator import RequestValidator
 
 from voicelat.audio.mulaw import silence
 from voicelat.caller import Say, Script, WaitForReply

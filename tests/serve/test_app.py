@@ -12,7 +12,7 @@ import httpx
 import pytest
 from starlette.datastructures import FormData
 from tests.serve.running import QUESTION, Running, instant_stack, serving, until
-from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
+from twilio.request_validator import RequestValidator
 
 from voicelat import __version__
 from voicelat.caller import Say, Script, Silence, WaitForReply

@@ -8,7 +8,7 @@ import random
 
 import pytest
 from tests.serve.running import QUESTION, Inside, serving, until
-from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
+from twilio.request_validator import RequestValidator
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
