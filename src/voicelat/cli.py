@@ -24,6 +24,7 @@ from voicelat.verbs import (
     console,
     demo,
     doctor,
+    erase,
     export,
     loadtest,
     replay,
@@ -110,6 +111,7 @@ for verb, its_examples in (
     (loadtest.loadtest, loadtest.EXAMPLES),
     (report.report, report.EXAMPLES),
     (export.export, export.EXAMPLES),
+    (erase.erase, erase.EXAMPLES),
     (doctor.doctor, doctor.EXAMPLES),
     (settings.settings, settings.EXAMPLES),
 ):

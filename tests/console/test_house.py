@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from playwright.async_api import expect
+from tests.channels.bridge import TOKEN, whatsapp
 from tests.console.house import browsing, living, signed_in
 
+pytestmark = pytest.mark.timeout(300)
 RUN = "CA" + "7" * 32 + ".end"
 
 
@@ -50,3 +53,37 @@ async def test_a_call_becomes_a_card_that_is_approved_and_a_message_that_was_rea
         await expect(page.locator(".turn")).to_have_count(1)
         await expect(page.locator(".waves canvas")).to_be_visible()
         assert watched.complaints == []
+
+
+async def test_the_toggle_sends_the_next_message_through_the_real_baileys_client(
+    tmp_path: Path,
+) -> None:
+    async with whatsapp(tmp_path) as (telephone, bridge):
+        settings = {"WHATSAPP_BRIDGE_URL": bridge.url, "WHATSAPP_BRIDGE_TOKEN": TOKEN}
+        async with living(tmp_path, settings) as home, browsing() as browser:
+            watched = await signed_in(await browser.new_context(locale="en-US"), home.house)
+            page = watched.page
+            await page.get_by_role("link", name="WhatsApp").click()
+            card = page.locator("[data-provider=baileys]")
+            await expect(card).to_contain_text("ready", timeout=60_000)
+            await card.get_by_role("button", name="Carry by baileys").click()
+            await card.get_by_role("button", name="Yes").click()
+            await expect(card).to_contain_text("Carried by", timeout=30_000)
+
+            await home.call()
+            await page.get_by_role("link", name="Agents").click()
+            waiting = page.get_by_role("article", name="whatsapp.send")
+            await expect(waiting).to_be_visible(timeout=60_000)
+            await waiting.get_by_role("button", name="Approve", exact=True).click()
+            await expect(waiting).to_be_hidden(timeout=30_000)
+
+            await page.get_by_role("link", name="WhatsApp").click()
+            await page.get_by_role("link", name="Dana Levi").click()
+            bubble = page.locator(".bubble.out")
+            await expect(bubble).to_have_attribute("data-status", "sent", timeout=60_000)
+            assert len(telephone.received()) == 1
+            assert home.twilio.messages == []
+
+            await telephone.write("thank you!")
+            await expect(page.locator(".bubble.in")).to_contain_text("thank you!", timeout=60_000)
+            assert watched.complaints == []

@@ -98,7 +98,7 @@ class Channels:
                 Route("/v1/logout", guarded(self._logout), methods=["POST"]),
                 Route("/v1/events", guarded(self._events)),
                 Route("/v1/media", guarded(self._add_media), methods=["POST"]),
-                Route("/v1/media", guarded(self._erase_media), methods=["DELETE"]),
+                Route("/v1/erase", guarded(self._erase), methods=["POST"]),
                 Route("/v1/media/{media_id}", guarded(self._one_medium)),
             ],
             lifespan=self._lifespan,
@@ -267,11 +267,15 @@ class Channels:
         stored = await asyncio.to_thread(self._media.add, content, kind, name)
         return JSONResponse(msgspec.to_builtins(stored))
 
-    async def _erase_media(self, request: Request) -> Response:
-        ids = (await _json(request)).get("media_ids")
-        if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
-            return _error(422, "invalid", "media_ids must be a list of ids")
-        return JSONResponse({"erased": await asyncio.to_thread(self._media.erase, ids)})
+    async def _erase(self, request: Request) -> Response:
+        asked = await _json(request)
+        media, messages = _ids(asked, "media_ids"), _ids(asked, "message_ids")
+        return JSONResponse(
+            {
+                "media": await asyncio.to_thread(self._media.erase, media),
+                "sends": await asyncio.to_thread(self._journal.erase, messages),
+            }
+        )
 
     def _guarded(
         self, endpoint: Callable[[Request], Awaitable[Response]]
@@ -347,6 +351,13 @@ async def _json(request: Request) -> dict[str, Any]:
     if not isinstance(read, dict):
         raise _Refusal(422, "invalid", "the body must be a JSON object")
     return read
+
+
+def _ids(asked: dict[str, Any], name: str) -> list[str]:
+    ids = asked.get(name)
+    if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
+        raise _Refusal(422, "invalid", f"{name} must be a list of ids")
+    return ids
 
 
 def _number(request: Request, name: str, most: int) -> int:

@@ -268,6 +268,13 @@ class Journal:
         with self._begin() as connection:
             connection.execute(sa.delete(_SENDS).where(_SENDS.c.message_id == message_id))
 
+    def erase(self, message_ids: list[str]) -> int:
+        """Forget these sends, and what of them is left; how many there were."""
+        with self._begin() as connection:
+            done = connection.execute(sa.delete(_SENDS).where(_SENDS.c.message_id.in_(message_ids)))
+            connection.execute(sa.delete(_NEWS).where(_NEWS.c.message_id.in_(message_ids)))
+            return done.rowcount
+
     def send(self, message_id: str) -> Send | None:
         """One of them; None: it was never begun."""
         rows = self._read(sa.select(_SENDS).where(_SENDS.c.message_id == message_id))

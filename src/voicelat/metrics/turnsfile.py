@@ -8,7 +8,7 @@ derived from stamps is derived.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
@@ -18,10 +18,12 @@ import msgspec
 from voicelat.errors import InvalidFile
 from voicelat.metrics.record import NUMBERS, SCHEMA, Outcome, Stamps, TurnRecord
 
-__all__ = ["Turns", "decode", "encode", "read_turns"]
+__all__ = ["Turns", "blank_texts", "decode", "encode", "read_turns"]
 
 _STDIN: Final = "-"
 _BOM: Final = b"\xef\xbb\xbf"
+_TEXTS: Final = ("text", "final_text", "reply", "heard", "fallback_text", "failure")
+"""What was said, or quotes it."""
 _LARGEST: Final = 10**15  # far beyond a wall clock in ms, and still exact as a float
 
 _ENCODER: Final = msgspec.json.Encoder()
@@ -63,6 +65,42 @@ def read_turns(paths: Iterable[str | Path]) -> Turns:
         except OSError as error:
             raise InvalidFile(path, f"cannot be read: {error.strerror}") from error
     return turns
+
+
+def blank_texts(path: Path, which: Callable[[dict[str, Any]], bool]) -> list[TurnRecord]:
+    """Empty what was said in the rows that are meant; the turns, as they are then.
+
+    In place, each line as long as it was (blanks fill it up): a server that appends meanwhile
+    writes on in the same file, and every number stays. Raises InvalidFile for a file that cannot
+    be read or written, and for a line that cannot be emptied in its place.
+    """
+    emptied: list[TurnRecord] = []
+    try:
+        with path.open("r+b") as file:
+            place = 0
+            for number, line in enumerate(file.read().splitlines(keepends=True), start=1):
+                row = _row(line)
+                if row is not None and which(row):
+                    new = _ENCODER.encode({**row, **{k: "" for k in _TEXTS if row.get(k)}})
+                    room = len(line.rstrip(b"\r\n"))
+                    if len(new) > room:
+                        raise InvalidFile(path, f"line {number}: cannot be emptied in its place")
+                    file.seek(place)
+                    file.write(new.ljust(room))
+                    record = decode(new, call_id=str(path), turn=number)
+                    emptied += [record] if record is not None else []
+                place += len(line)
+    except OSError as error:
+        raise InvalidFile(path, f"cannot be emptied: {error.strerror}") from None
+    return emptied
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    try:
+        read = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return read if isinstance(read, dict) else None
 
 
 def _read(file: IO[bytes], name: str, turns: Turns) -> None:

@@ -344,7 +344,7 @@ class Values(Struct, frozen=True, kw_only=True):
     )
     retention_days: Annotated[
         Days | None,
-        _is("Recordings, texts and messages older than this are erased. None: none.", "days"),
+        _is("Older recordings, texts and messages go by erase --retention. None: none.", "days"),
     ] = None
 
     # What a report holds the numbers against.

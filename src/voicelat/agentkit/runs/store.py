@@ -216,6 +216,29 @@ class Store:
         asked = sa.select(_LOG).where(_LOG.c.kind == "called", concerned)
         return [msgspec.convert(row, Entry) for row in self._read(asked)]
 
+    def runs_of(self, call_ids: list[str], before: str | None) -> list[str]:
+        """Runs that belong to these calls; and those of which nothing was told since ``before``."""
+        wanted = _LOG.c.call_id.in_(call_ids)
+        asked = sa.select(_LOG.c.run_id).group_by(_LOG.c.run_id)
+        found = {row["run_id"] for row in self._read(asked.where(wanted))}
+        if before is not None:
+            found |= {
+                row["run_id"] for row in self._read(asked.having(sa.func.max(_LOG.c.at) < before))
+            }
+        return sorted(found)
+
+    def erase(self, run_ids: list[str]) -> int:
+        """Delete the log and the approvals of these runs; how many lines there were."""
+        with self._begin() as connection:
+            lines = connection.execute(sa.delete(_LOG).where(_LOG.c.run_id.in_(run_ids))).rowcount
+            connection.execute(sa.delete(_APPROVALS).where(_APPROVALS.c.run_id.in_(run_ids)))
+        if lines and self._engine.dialect.name == "sqlite":
+            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as raw:
+                for statement in ("PRAGMA wal_checkpoint(TRUNCATE)", "VACUUM"):
+                    raw.exec_driver_sql(statement)
+                raw.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        return lines
+
     # -- approvals ----------------------------------------------------------------------------
 
     def ask(self, approval: Approval) -> None:

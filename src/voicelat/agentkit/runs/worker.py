@@ -17,7 +17,7 @@ from voicelat.agentkit.runs.event import Event
 from voicelat.agentkit.runs.steps import RunSteps
 from voicelat.agentkit.runs.store import Entry, Store, stamp
 
-__all__ = ["RunState", "Worker", "retry", "states"]
+__all__ = ["RunState", "Worker", "erase", "retry", "states"]
 
 _APP: Final = "voicelat-agents"
 _QUEUE: Final = "events"
@@ -167,6 +167,17 @@ def states(store: Store, run_ids: list[str] | None = None, limit: int = 100) -> 
         )
         for one in found
     ]
+
+
+def erase(store: Store, run_ids: list[str]) -> int:
+    """Delete runs: what DBOS recorded of them, their log, their approvals. How many log lines."""
+    if run_ids and store.has_runs():
+        client = _client(store)
+        try:
+            client.delete_workflows(run_ids)
+        finally:
+            client.destroy()
+    return store.erase(run_ids)
 
 
 def retry(store: Store, run_id: str, who: str) -> bool:

@@ -61,6 +61,8 @@ class Erased(Result):
     erased: dict[str, int]
     call_ids: list[str]
     message_ids: list[str]
+    provider_ids: list[str]
+    """Of the messages, as ``PROVIDER:ID``: the agents' runs are named by them."""
     media_ids: list[str]
     recording_urls: list[str]
 
@@ -116,6 +118,7 @@ def erase(desk: Desk, asked: Erase) -> Written:
         erased={name: count for name, count in gone.items() if count},
         call_ids=calls,
         message_ids=message_ids,
+        provider_ids=[f"{one.provider}:{one.provider_id}" for one in messages if one.provider_id],
         media_ids=media,
         recording_urls=urls,
     )
