@@ -13,6 +13,7 @@ import pytest
 
 pytest.importorskip("dbos", reason="not installed: pip install 'voicelat[console]'")
 pytest.importorskip("argon2", reason="not installed: pip install 'voicelat[console]'")
+pytest.importorskip("chatkit", reason="not installed: pip install 'voicelat[chatkit]'")
 
 import httpx
 from tests.channels.conftest import serving
@@ -26,6 +27,7 @@ from voicelat.backoffice.config import Config
 from voicelat.backoffice.database import Database
 from voicelat.console.app import Console, Sources
 from voicelat.console.calls import Calls
+from voicelat.console.chatkit import AgentsChat, Chats
 from voicelat.console.peers import CallsPeer, ChannelsPeer, OfficePeer
 from voicelat.console.runs import Runs
 from voicelat.console.store import Role, Store
@@ -49,6 +51,8 @@ class Desk:
     minted: list[dict[str, Any]]
     office: str
     token: str
+    told: list[dict[str, Any]]
+    """Events that the chat handed to the agents' process."""
 
     async def office_call(self, tool: str, arguments: dict[str, Any]) -> None:
         """One operation of the back office, as a channel asks for it."""
@@ -95,10 +99,19 @@ class Desk:
         self.agents.ask(approval)
         return approval
 
-    def log(self, seq: int, kind: str = "note", run_id: str = "CA1.end", **facts: Any) -> None:
+    def log(
+        self,
+        seq: int,
+        kind: str = "note",
+        run_id: str = "CA1.end",
+        tool: str | None = None,
+        **facts: Any,
+    ) -> None:
         """A line of a run's log."""
         at = datetime.now(UTC).isoformat()
-        line = Entry(run_id=run_id, call_id="CA1", seq=seq, at=at, kind=kind, facts=facts)
+        line = Entry(
+            run_id=run_id, call_id="CA1", seq=seq, at=at, kind=kind, tool=tool, facts=facts
+        )
         self.agents.append([line])
 
     def turn(self, number: int, text: str = "hello", call_id: str = "CA1") -> None:
@@ -154,9 +167,16 @@ async def desk_at(folder: Path, port_url: str | None = None) -> AsyncIterator[De
     settings = Settings(workflows_file=str(folder / "workflows.sqlite3"))
     async with serving(app) as office:
         peer = OfficePeer(office, token)
+        runs = Runs(agents, ToolSet.builtin(), peer, mint)
+        told: list[dict[str, Any]] = []
+
+        async def tell(event: dict[str, Any]) -> None:
+            told.append(event)
+
         sources = Sources(
             calls=Calls(folder / "turns.jsonl", folder / "calls", settings.targets()),
-            runs=Runs(agents, ToolSet.builtin(), peer, mint),
+            runs=runs,
+            chat=AgentsChat(Chats(store.engine), agents, runs, tell).answer,
             office=peer,
             channels=ChannelsPeer("http://127.0.0.1:9", None),
             server=CallsPeer("http://127.0.0.1:9"),
@@ -182,7 +202,7 @@ async def desk_at(folder: Path, port_url: str | None = None) -> AsyncIterator[De
         url = port_url or f"http://127.0.0.1:{port}"
         holder.append(Console(store, sources, public_url=url, own_url=url))
         async with serving(late, httpx.URL(url).port or 0):
-            yield Desk(url, folder, store, agents, minted, office, token)
+            yield Desk(url, folder, store, agents, minted, office, token, told)
     store.close()
     agents.close()
 

@@ -65,6 +65,8 @@ class Sources:
     settings: Callable[[], list[dict[str, Any]]]
     findings: Callable[[], list[dict[str, Any]]]
     """Looks now. Blocks."""
+    chat: Callable[[bytes, Session], Awaitable[Response]] | None = None
+    """Answers OpenAI's ChatKit component. None: it is not installed."""
 
 
 class Console:
@@ -130,6 +132,7 @@ class Console:
             ("GET", "/api/findings", "view", self._found),
             ("POST", "/api/findings/run", "approve", self._find),
             ("GET", "/api/audit", "view", self._audit),
+            ("POST", "/api/chatkit", "view", self._chatkit),
         ]
 
     @asynccontextmanager
@@ -451,6 +454,12 @@ class Console:
 
     async def _audit(self, _request: Request, _session: Session) -> Response:
         return JSONResponse({"decisions": await asyncio.to_thread(self._store.decisions)})
+
+    async def _chatkit(self, request: Request, session: Session) -> Response:
+        if self._sources.chat is None:
+            says = "ChatKit's server library is not installed"
+            return _error(404, "not_found", says, "pip install 'voicelat[chatkit]'")
+        return await self._sources.chat(await request.body(), session)
 
     async def _healthz(self, _request: Request) -> Response:
         return JSONResponse({"status": "ok"})

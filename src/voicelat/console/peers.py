@@ -11,7 +11,7 @@ import httpx
 
 from voicelat.errors import VoicelatError
 
-__all__ = ["CallsPeer", "ChannelsPeer", "OfficePeer", "PeerAway"]
+__all__ = ["AgentsPeer", "CallsPeer", "ChannelsPeer", "OfficePeer", "PeerAway"]
 
 _PATIENCE: Final = httpx.Timeout(10.0, connect=1.0)
 _POLL_S: Final = 20
@@ -127,6 +127,17 @@ class ChannelsPeer(_Peer):
         return answer.content, {
             name: answer.headers[name] for name in kept if name in answer.headers
         }
+
+
+class AgentsPeer(_Peer):
+    """The agents' process, by AGENTS_TOKEN."""
+
+    def __init__(self, url: str, token: str | None) -> None:
+        super().__init__("the agents' process", url, token, "start it: voicelat agents serve")
+
+    async def tell(self, event: dict[str, Any]) -> None:
+        """Hand over an event."""
+        await self._asked("POST", "/v1/events", {"events": [event]})
 
 
 class CallsPeer(_Peer):

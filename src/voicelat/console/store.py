@@ -131,6 +131,11 @@ class Store:
             for table in _METADATA.sorted_tables:
                 connection.execute(CreateTable(table, if_not_exists=True))
 
+    @property
+    def engine(self) -> sa.Engine:
+        """For what else is kept in the same database."""
+        return self._engine
+
     def close(self) -> None:
         """Give the connections back."""
         self._engine.dispose()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +12,16 @@ from voicelat.agentkit.runs.store import Store as AgentsStore
 from voicelat.asgi import is_loopback
 from voicelat.console.app import Console, Sources
 from voicelat.console.calls import Calls
-from voicelat.console.peers import CallsPeer, ChannelsPeer, OfficePeer
+from voicelat.console.peers import AgentsPeer, CallsPeer, ChannelsPeer, OfficePeer
 from voicelat.console.runs import Runs
-from voicelat.console.store import Store
+from voicelat.console.store import Session, Store
 from voicelat.errors import UsageError
 from voicelat.settings.agents import minter, publishing, tools, workflow_store
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
+
+    from starlette.responses import Response
 
     from voicelat.settings.load import Settings
 
@@ -55,13 +58,16 @@ def console(
     catalog = tools(settings)
     office = OfficePeer(settings.backoffice_url, settings.console_token)
     mint = None if settings.approver_token is None else minter(settings)
+    agents = AgentsStore(settings.agents_db_url)
+    runs = Runs(agents, catalog, office, mint)
     sources = Sources(
         calls=Calls(
             None if settings.turns_file is None else Path(settings.turns_file),
             None if settings.record_dir is None else Path(settings.record_dir),
             settings.targets(),
         ),
-        runs=Runs(AgentsStore(settings.agents_db_url), catalog, office, mint),
+        runs=runs,
+        chat=_chat(settings, store, agents, runs),
         office=office,
         channels=ChannelsPeer(settings.channels_url, settings.channels_token),
         server=CallsPeer(settings.serve_url),
@@ -72,6 +78,18 @@ def console(
     )
     public = settings.console_public_url or own_url
     return Console(store, sources, public_url=public, own_url=own_url)
+
+
+def _chat(
+    settings: Settings, store: Store, agents: AgentsStore, runs: Runs
+) -> Callable[[bytes, Session], Awaitable[Response]] | None:
+    """None where the extra is not installed."""
+    if find_spec("chatkit") is None:
+        return None
+    from voicelat.console.chatkit import AgentsChat, Chats
+
+    peer = AgentsPeer(settings.agents_url, settings.agents_token)
+    return AgentsChat(Chats(store.engine), agents, runs, peer.tell).answer
 
 
 def _publish(settings: Settings) -> Callable[[str, str, str], str]:

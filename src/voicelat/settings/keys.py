@@ -75,6 +75,7 @@ def cut_keys(
         },
         "console": {
             **runs,
+            "AGENTS_TOKEN": shared["agents"],
             "APPROVER_TOKEN": opened["approver"],
             "CHANNELS_TOKEN": shared["channels"],
             "CONSOLE_DB_URL": _sqlite(folder, "console"),
