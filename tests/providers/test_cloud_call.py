@@ -41,6 +41,8 @@ async def test_a_call_on_the_usual_stack_is_answered_and_measured(
             script: Script = [Say(_WORDS), WaitForReply()]
             result = await place_call(server.media, script)
             await until(server.idle)
+    if not result.trusted:
+        pytest.skip("this machine is too busy for a caller to keep its time")
     (heard,) = result.heard
     assert heard.v2v_ms is not None
     (record,) = read_turns([tmp_path / "turns.jsonl"]).records
