@@ -34,6 +34,8 @@ async def test_a_call_on_the_usual_stack_is_answered_and_measured(
             "GOOGLE_TTS_ENDPOINT": f"localhost:{google.port}",
             "OPENAI_BASE_URL": openai.url,
             "OPENAI_API_KEY": "a-key",
+            # Longer than a busy machine pauses in the middle of a word.
+            "VAD_HANGOVER_MS": "800",
         }
         chosen = [word for pair in settings.items() for word in ("--set", "=".join(pair))]
         stack = ("--stt", ears, "--llm", "openai", "--tts", "google")
@@ -41,8 +43,6 @@ async def test_a_call_on_the_usual_stack_is_answered_and_measured(
             script: Script = [Say(_WORDS), WaitForReply()]
             result = await place_call(server.media, script)
             await until(server.idle)
-    if not result.trusted:
-        pytest.skip("this machine is too busy for a caller to keep its time")
     (heard,) = result.heard
     assert heard.v2v_ms is not None
     (record,) = read_turns([tmp_path / "turns.jsonl"]).records
