@@ -9,8 +9,7 @@ ARGS ?=
 # Stay with the Python that made the environment; never fetch another.
 export UV_PYTHON_DOWNLOADS := never
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
-# A start takes twice as long where everything is compiled anew, and the tests start hundreds.
-export UV_COMPILE_BYTECODE := 1
+# A process starts twice as fast from what the one before compiled, and the tests start hundreds.
 unexport PYTHONDONTWRITEBYTECODE
 SYNC := $(BIN)/uv pip sync --quiet --require-hashes
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \

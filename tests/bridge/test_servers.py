@@ -88,6 +88,8 @@ async def test_googles_ears_and_voice_work_where_grpc_would_hang(
             "GOOGLE_TTS_ENDPOINT": f"localhost:{google.port}",
             "OPENAI_BASE_URL": openai.url,
             "OPENAI_API_KEY": "a-key",
+            # Longer than a busy machine pauses in the middle of a word.
+            "VAD_HANGOVER_MS": "800",
         }
         command = (*GUNICORN, "-k", worker, "flask_server:app")
         async with running(command, tmp_path, settings) as address:
