@@ -4,10 +4,12 @@ Name the module in the setting AGENT_TOOLS, allow the tool in your policy, and s
 ``POST /v1/invoices/issue`` in your internal API: see docs/tools.md.
 """
 
-from voicelat.agentkit.tools import Arguments, Result, Tool
+from voicelat.agentkit.tools import Arguments, Result, tool
 
 
 class Issue(Arguments):
+    """Issue an invoice to a customer. Use it once the customer has agreed to the amount."""
+
     customer_id: str
     amount_cents: int
     reason: str | None
@@ -17,13 +19,4 @@ class Issued(Result):
     invoice_id: str
 
 
-TOOLS = [
-    Tool(
-        id="invoices.issue",
-        about="Issue an invoice to a customer. Use it once the customer has agreed to the amount.",
-        arguments=Issue,
-        result=Issued,
-        writes=True,
-        agents=frozenset({"Backoffice"}),
-    )
-]
+TOOLS = [tool("invoices.issue", Issue, Issued, writes=True, agents=["Backoffice"])]

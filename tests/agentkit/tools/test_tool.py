@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, StringConstraints
 
-from voicelat.agentkit.tools import Arguments, InvalidArguments, Result, Tool, ToolSet
+from voicelat.agentkit.tools import Arguments, InvalidArguments, Result, Tool, ToolSet, tool
 from voicelat.errors import UsageError
 
 SEND = ToolSet.builtin().get("whatsapp.send")
@@ -39,6 +39,26 @@ def made(tool_id: str = "invoices.issue", arguments: type[BaseModel] = Nothing) 
         writes=True,
         agents=frozenset({"Backoffice"}),
     )
+
+
+class Issue(Arguments):
+    """Issue an invoice.
+    Use it once the customer has agreed.
+    """
+
+    amount_cents: int
+
+
+def test_a_tool_says_of_itself_what_its_arguments_say() -> None:
+    made = tool("invoices.issue", Issue, Given, writes=True, agents=["Backoffice"])
+    assert made.about == "Issue an invoice. Use it once the customer has agreed."
+    assert made.agents == {"Backoffice"}
+    assert made.read('{"amount_cents": 5}') == {"amount_cents": 5}
+
+
+def test_a_tool_that_says_nothing_is_refused() -> None:
+    with pytest.raises(UsageError, match="give Nothing a docstring"):
+        tool("invoices.issue", Nothing, Given, writes=True, agents=["Backoffice"])
 
 
 def test_arguments_of_the_schema_are_taken_as_they_are() -> None:

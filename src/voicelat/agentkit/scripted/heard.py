@@ -35,7 +35,29 @@ _PHONE: Final = re.compile(r"\+[1-9][0-9]{6,14}\b")
 _ADDRESS: Final = re.compile(
     r"(?:(?i:address is|moved to)|הכתובת[^:,.]{0,20}היא|עברתי ל)\s*([^.,;\n]+)"
 )
-_HOUR: Final = re.compile(r"(?:\bat|בשעה|ב-)\s*([0-9]{1,2})(?::([0-9]{2}))?\s*(am|pm)?", re.I)
+_HOURS: Final = (
+    ("one", "אחת"),
+    ("two", "שתיים"),
+    ("three", "שלוש"),
+    ("four", "ארבע"),
+    ("five", "חמש"),
+    ("six", "שש"),
+    ("seven", "שבע"),
+    ("eight", "שמונה"),
+    ("nine", "תשע"),
+    ("ten", "עשר"),
+    ("eleven", "אחת עשרה"),
+    ("twelve", "שתים עשרה"),
+)
+"""As they are said: a recogniser writes words where a keyboard writes digits."""
+_WORDS: Final = {word: n for n, words in enumerate(_HOURS, start=1) for word in words}
+_SPOKEN: Final = "|".join(sorted(_WORDS, key=len, reverse=True))
+_HOUR: Final = re.compile(
+    rf"(?:\bat|בשעה|ב-?)\s*(?:([0-9]{{1,2}})(?::([0-9]{{2}}))?|({_SPOKEN}))\b"
+    r"(?:\s*(am|pm|in the evening|in the afternoon|בערב|אחר הצהריים)\b)?",
+    re.I,
+)
+_LATER: Final = re.compile("pm|evening|afternoon|בערב|אחר", re.I)
 _DAYS: Final = (
     ("monday", "יום שני"),
     ("tuesday", "יום שלישי"),
@@ -164,8 +186,12 @@ def _any(words: Iterable[str], text: str) -> bool:
     return any(word in text for word in words)
 
 
-def _hour(hour: str, minute: str | None, half: str | None) -> time | None:
-    number = int(hour) % 12 + (12 if half.lower() == "pm" else 0) if half else int(hour)
+def _hour(
+    digits: str | None, minute: str | None, word: str | None, half: str | None
+) -> time | None:
+    number = _WORDS[word.lower()] if word else int(digits or 0)
+    if half and number <= 12:
+        number = number % 12 + (12 if _LATER.search(half) else 0)
     return time(number, int(minute or 0)) if number < 24 and int(minute or 0) < 60 else None
 
 

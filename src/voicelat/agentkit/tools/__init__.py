@@ -1,7 +1,7 @@
 """What agents may ask for: one small typed definition per tool, and everything derived from it."""
 
 from voicelat.agentkit.tools.form import Field, form_of
-from voicelat.agentkit.tools.tool import AGENTS, Arguments, InvalidArguments, Result, Tool
+from voicelat.agentkit.tools.tool import AGENTS, Arguments, InvalidArguments, Result, Tool, tool
 from voicelat.agentkit.tools.toolset import ToolSet, load_tools
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "ToolSet",
     "form_of",
     "load_tools",
+    "tool",
 ]

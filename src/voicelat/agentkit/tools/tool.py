@@ -7,8 +7,10 @@ call changes.
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from voicelat.agentkit.tools.schema import strict_schema
 from voicelat.errors import UsageError, VoicelatError
 
-__all__ = ["AGENTS", "MAX_CHARS", "Arguments", "InvalidArguments", "Result", "Tool"]
+__all__ = ["AGENTS", "MAX_CHARS", "Arguments", "InvalidArguments", "Result", "Tool", "tool"]
 
 AGENTS: Final = ("Voice", "WhatsApp", "Backoffice")
 """The agents there are. A waiting approval is kept with its agent's name: never rename one."""
@@ -110,6 +112,30 @@ class Tool:
         except ValidationError as error:
             raise InvalidArguments(_told(error)) from None
         return taken.model_dump(mode="json", by_alias=True)
+
+
+def tool(
+    tool_id: str,
+    arguments: type[Arguments],
+    result: type[Result],
+    *,
+    writes: bool,
+    agents: Iterable[str],
+) -> Tool:
+    """A tool whose ``about`` is the docstring of its arguments. Raises UsageError, see `Tool`."""
+    about = " ".join(inspect.cleandoc(arguments.__doc__ or "").split())
+    if not about:
+        raise UsageError(
+            f"tool {tool_id}: give {arguments.__name__} a docstring that says what the tool does"
+        )
+    return Tool(
+        id=tool_id,
+        about=about,
+        arguments=arguments,
+        result=result,
+        writes=writes,
+        agents=frozenset(agents),
+    )
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
