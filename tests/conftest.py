@@ -20,16 +20,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 __all__ = ["postgres", "speech_data"]
 
-_WAITING = 2
-"""Workers beyond one for each processor: of a call that takes its time, most is waiting."""
-
 _BESIDE_THE_REPOSITORY = Path(__file__).resolve().parents[2] / "shared" / "data"
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """What ``-n auto`` is."""
-    return (os.cpu_count() or 1) + _WAITING
 
 
 @pytest.fixture(scope="session")
