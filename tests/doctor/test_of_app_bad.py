@@ -37,10 +37,10 @@ FLASK = {
 }
 
 ASGI = {
-    "imports-in-calls": "httpcore",
+    "imports-in-calls": "slow_to_import",
     "debug-mode": "app.debug is True",
     "access-log": "uvicorn.access at INFO into StreamHandler",
-    "log-flood": 'bad_asgi.py:36: print("message", len(text))',
+    "log-flood": 'bad_asgi.py:38: print("message", len(text))',
     "loop-lag": "bad_asgi.py:26 think (3 x",
     "blocking-call": "time.sleep at bad_asgi.py:26 think",
     "pool-wait": "a no-op waited up to ",

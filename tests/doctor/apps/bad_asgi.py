@@ -31,6 +31,8 @@ async def think() -> None:
 
 async def media(ws: WebSocket) -> None:
     await ws.accept()
+    import slow_to_import  # noqa: F401
+
     ear = Ear()
     async for text in ws.iter_text():
         print("message", len(text))  # noqa: T201 - planted
