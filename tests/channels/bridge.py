@@ -120,16 +120,16 @@ class RunningBridge:
     web: str
     port: int = 0
     process: Process | None = None
+    database: str = ""
+    """Its own; SQLite in its folder where none is given."""
+
+    def __post_init__(self) -> None:
+        self.database = self.database or f"sqlite:///{self.folder / 'bridge.sqlite3'}"
 
     @property
     def url(self) -> str:
         """Where it listens."""
         return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def database(self) -> str:
-        """Its own."""
-        return f"sqlite:///{self.folder / 'bridge.sqlite3'}"
 
     async def start(self) -> None:
         """At the same port as before."""
@@ -149,12 +149,15 @@ class RunningBridge:
 
 
 @asynccontextmanager
-async def whatsapp(folder: Path) -> AsyncIterator[tuple[WhatsAppDouble, RunningBridge]]:
-    """Both, paired."""
+async def whatsapp(
+    folder: Path, database: str = ""
+) -> AsyncIterator[tuple[WhatsAppDouble, RunningBridge]]:
+    """Both, paired. ``database``: the bridge's; SQLite where none is given."""
     installed()
     double = WhatsAppDouble(folder)
     await double.start()
-    bridge = RunningBridge(folder, double.manifest["endpoints"]["baileysWebSocketUrl"])
+    web = double.manifest["endpoints"]["baileysWebSocketUrl"]
+    bridge = RunningBridge(folder, web, database=database)
     seed = await asyncio.create_subprocess_exec("node", "test/seed.js", bridge.database, cwd=BRIDGE)
     assert await seed.wait() == 0
     await bridge.start()

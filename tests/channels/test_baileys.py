@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import httpx
 import pytest
 from tests.channels.bridge import BRIDGE, TOKEN, RunningBridge, WhatsAppDouble, installed, whatsapp
 from tests.channels.conftest import PHONE, Desk, Line, line_of
+from tests.postgres import new_database
 
 from voicelat.channels.baileys import Baileys
 from voicelat.channels.provider import Address, Incoming, Outgoing, SendFailed
@@ -107,6 +109,21 @@ async def test_messages_go_both_ways_and_bridge_and_whatsapp_may_die(tmp_path: P
         assert again.status == "sent"
         assert again.provider_id in ids(double)
         assert len(ids(double)) == 2
+
+
+async def test_postgresql_keeps_the_account_and_what_was_sent(
+    tmp_path: Path, postgres: str
+) -> None:
+    database = new_database(postgres, uuid.uuid4().hex)
+    async with whatsapp(tmp_path, database) as (double, bridge), client(bridge) as provider:
+        sent = await provider.send(message("m1"))
+        await double.write("hello")
+        await next_message(provider, 0)
+        await bridge.kill()
+        await bridge.start()
+        await so(lambda: ready(provider))
+        assert await provider.send(message("m1")) == sent
+        assert len(double.received()) == 1
 
 
 @pytest.mark.parametrize(
