@@ -6,6 +6,7 @@ Each route stands in one table with the least role that opens it.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any, Final
 
 import msgspec
 import yaml
-from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette import EventSourceResponse
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -34,7 +35,7 @@ from voicelat.console.guard import Guard, Throttle, csrf_holds
 from voicelat.console.live import Live
 from voicelat.console.peers import CallsPeer, ChannelsPeer, OfficePeer, PeerAway
 from voicelat.console.runs import Changed, Runs
-from voicelat.console.store import ROLES, Role, Session, Store
+from voicelat.console.store import ROLES, Event, Role, Session, Store
 from voicelat.errors import ConnectError, VoicelatError
 
 __all__ = ["PAGE", "Console", "Sources"]
@@ -42,10 +43,15 @@ __all__ = ["PAGE", "Console", "Sources"]
 PAGE: Final = files("voicelat.console") / "page"
 _HEARTBEAT_S: Final = 15
 _LOOK_S: Final = 2.0
+_STREAMS_EACH: Final = 20
+_STREAMS: Final = 500
+_VERIFIED_AT_ONCE: Final = 2
+"""A password takes Argon2 64 MB and a processor for a while: strangers must not have them all."""
 _COOKIE: Final = "voicelat"
 _SECURE_COOKIE: Final = "__Host-voicelat"
 _MOST_TEXT: Final = 2000
 _PAGE_OF: Final = 50
+_OF_STATUS: Final = {404: "not_found", 413: "too_large"}
 
 Handler = Callable[[Request, Session], Awaitable[Response]]
 
@@ -79,7 +85,11 @@ class Console:
         self._secure = public_url.startswith("https://")
         self._cookie = _SECURE_COOKIE if self._secure else _COOKIE
         self._throttle = Throttle()
+        self._by_user = Throttle(most=50)
         self._by_address = Throttle(most=30)
+        self._verifying = asyncio.Semaphore(_VERIFIED_AT_ONCE)
+        self._streams: Counter[str] = Counter()
+        """Open ones, by session."""
         self._findings: dict[str, Any] = {"findings": [], "checked_at": None}
         routes: list[BaseRoute] = [
             Route("/healthz", self._healthz),
@@ -170,39 +180,54 @@ class Console:
             if ROLES.index(session.role) < ROLES.index(role):
                 await self._wrote(session, f"refused {request.url.path}", None, f"needs {role}")
                 return _error(403, "forbidden", f"this needs the role {role}")
-            return await handler(request, session)
+            try:
+                return await handler(request, session)
+            except VoicelatError as error:
+                if request.method != "GET":
+                    await self._wrote(session, f"refused {request.url.path}", None, str(error))
+                raise
 
         return handle
 
     async def _login(self, request: Request) -> Response:
         asked = await _json(request)
         user, password = _text(asked, "user"), _text(asked, "password")
-        address = f"at {request.client.host if request.client else '?'}"
-        wait_s = self._throttle.wait_s(f"user {user}") or self._by_address.wait_s(address)
-        if wait_s is not None:
-            refused = _error(429, "too_often", f"too many tries; wait {wait_s} s")
-            refused.headers["retry-after"] = str(wait_s)
-            return refused
-        if not await asyncio.to_thread(self._store.knows, user, password):
-            self._throttle.failed(f"user {user}")
-            self._by_address.failed(address)
+        address = _address(request)
+        tries = (
+            (self._throttle, f"{user} {address}"),
+            (self._by_user, user),
+            (self._by_address, address),
+        )
+        if waits := [wait_s for throttle, key in tries if (wait_s := throttle.wait_s(key))]:
+            return _too_often(max(waits))
+        for throttle, key in tries:
+            throttle.failed(key)
+        async with self._verifying:
+            known = await asyncio.to_thread(self._store.knows, user, password)
+        if not known:
             await asyncio.to_thread(
                 self._store.decided, None, "refused login", user[:64], address, _now()
             )
             return _error(401, "wrong", "the name or the password is wrong")
-        self._throttle.worked(f"user {user}")
+        self._throttle.worked(f"{user} {address}")
+        self._by_user.undo(user)
+        self._by_address.undo(address)
         return await self._let_in(user)
 
     async def _login_by_link(self, request: Request) -> Response:
-        address = f"at {request.client.host if request.client else '?'}"
+        address = _address(request)
         if (wait_s := self._by_address.wait_s(address)) is not None:
-            return _error(429, "too_often", f"too many tries; wait {wait_s} s")
+            return _too_often(wait_s)
         token = _text(await _json(request), "token")
+        self._by_address.failed(address)
         user = await asyncio.to_thread(self._store.use_link, token, _now())
         if user is None:
-            self._by_address.failed(address)
+            await asyncio.to_thread(
+                self._store.decided, None, "refused link", None, address, _now()
+            )
             says = "the link was used, or is too old"
             return _error(401, "wrong", says, "make another: voicelat console link NAME")
+        self._by_address.undo(address)
         return await self._let_in(user)
 
     async def _let_in(self, user: str) -> Response:
@@ -236,27 +261,28 @@ class Console:
     async def _events(self, request: Request, session: Session) -> Response:
         said = request.headers.get("last-event-id") or request.query_params.get("after")
         after = int(said) if said and said.isascii() and said.isdigit() and len(said) < 19 else None
+        if self._streams[session.id_hash] >= _STREAMS_EACH or self._streams.total() >= _STREAMS:
+            return _error(429, "too_often", "too many pages are open; close some")
         return EventSourceResponse(
             self._stream(session, after),
             ping=_HEARTBEAT_S,
             headers={"X-Accel-Buffering": "no", "Cache-Control": "no-store"},
         )
 
-    async def _stream(self, session: Session, after: int | None) -> AsyncIterator[ServerSentEvent]:
-        # No news: it tells the page where it begins, should it have to come back.
-        if after is None:
-            yield ServerSentEvent(id=str(self._feed.last), event="hello", data="{}")
-        looks = self._feed.since(after, look_s=_LOOK_S, may_go_on=lambda: self._open)
-        async for event in looks:
-            if event is None:
-                if not await asyncio.to_thread(self._store.still_in, session.id_hash, _now()):
+    async def _stream(self, session: Session, after: int | None) -> AsyncIterator[bytes]:
+        self._streams[session.id_hash] += 1
+        try:
+            # No news: it tells the page where it begins, should it have to come back.
+            if after is None:
+                yield Event(self._feed.last, "hello", {}).wire
+            looks = self._feed.since(after, look_s=_LOOK_S, may_go_on=lambda: self._open)
+            async for batch in looks:
+                if batch is not None:
+                    yield b"".join(event.wire for event in batch)
+                elif not await asyncio.to_thread(self._store.still_in, session.id_hash, _now()):
                     return
-                continue
-            yield ServerSentEvent(
-                id=str(event.id),
-                event=event.kind,
-                data=msgspec.json.encode(event.data).decode(),
-            )
+        finally:
+            self._streams -= Counter([session.id_hash])
 
     # -- calls --------------------------------------------------------------------------------
 
@@ -507,7 +533,8 @@ def _session_shown(session: Session) -> dict[str, Any]:
 
 async def _json(request: Request) -> dict[str, Any]:
     try:
-        read = msgspec.json.decode(await request.body() or b"{}")
+        body = await request.body()
+        read = None if b"\\u0000" in body else msgspec.json.decode(body or b"{}")
     except (msgspec.DecodeError, RecursionError):
         read = None
     if not isinstance(read, dict):
@@ -527,6 +554,16 @@ def _limit(request: Request) -> int:
     return min(max(int(said), 1), 100) if said.isascii() and said.isdigit() else _PAGE_OF
 
 
+def _address(request: Request) -> str:
+    return f"at {request.client.host if request.client else '?'}"
+
+
+def _too_often(wait_s: int) -> JSONResponse:
+    refused = _error(429, "too_often", f"too many tries; wait {wait_s} s")
+    refused.headers["retry-after"] = str(wait_s)
+    return refused
+
+
 def _error(status: int, code: str, says: str, fix: str = "") -> JSONResponse:
     return JSONResponse({"error": code, "says": says, "fix": fix}, status_code=status)
 
@@ -539,7 +576,8 @@ async def _told(_request: Request, error: Exception) -> Response:
         case ConnectError():
             return _error(503, "away", str(error))
         case HTTPException():
-            return _error(error.status_code, "http", error.detail)
+            code = _OF_STATUS.get(error.status_code, "invalid")
+            return _error(error.status_code, code, error.detail)
     return _error(409, "refused", str(error))
 
 

@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -35,6 +36,7 @@ _HEADERS: Final = {
 }
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _MAX_BODY: Final = 256 * 1024
+_TOO_LARGE: Final = f"at most {_MAX_BODY} bytes"
 _MOST_KEYS: Final = 10_000
 
 
@@ -68,60 +70,85 @@ class Guard:
                     put.setdefault("strict-transport-security", "max-age=31536000")
             await send(message)
 
-        refusal = self._refusal(scope["method"], headers)
+        got = 0
+
+        async def counted() -> Message:
+            """A body says how long it is, or it is sent in pieces and does not."""
+            nonlocal got
+            message = await receive()
+            got += len(message.get("body", b""))
+            if got > _MAX_BODY:
+                raise HTTPException(413, _TOO_LARGE)
+            return message
+
+        refusal = self._refusal(scope, headers)
         if refusal is not None:
             await refusal(scope, receive, guarded)
             return
-        await self._app(scope, receive, guarded)
+        await self._app(scope, counted, guarded)
 
-    def _refusal(self, method: str, headers: Headers) -> JSONResponse | None:
+    def _refusal(self, scope: Scope, headers: Headers) -> JSONResponse | None:
         if headers.get("host", "").lower() not in self._hosts:
             return _error(421, "wrong_host", "this is not where the console is", _HOST_FIX)
-        if method in _SAFE:
+        if not scope["path"].isprintable() or b"%00" in scope["query_string"]:
+            return _error(400, "invalid", "the address has characters that none of ours has", "")
+        if scope["method"] in _SAFE:
             return None
-        origin = headers.get("origin")
-        if origin is not None and origin.lower() not in self._origins:
+        origin, site = headers.get("origin"), headers.get("sec-fetch-site", "same-origin")
+        foreign = origin is not None and origin.lower() not in self._origins
+        if foreign or site not in ("same-origin", "none"):
             return _error(403, "csrf", "another site asked for this", "")
+        return self._no_body(headers)
+
+    @staticmethod
+    def _no_body(headers: Headers) -> JSONResponse | None:
+        """Why no body is taken that comes with these."""
         length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > _MAX_BODY:
-            return _error(413, "too_large", f"at most {_MAX_BODY} bytes", "")
+        known = length.isascii() and length.isdigit() and len(length) < 10
+        if not known or int(length) > _MAX_BODY:
+            return _error(413, "too_large", _TOO_LARGE, "")
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if int(length) and kind != "application/json":
+        if (int(length) or "transfer-encoding" in headers) and kind != "application/json":
             return _error(415, "invalid", "send JSON, with its content type", "")
         return None
 
 
 class Throttle:
-    """Counts what failed: at most so many within so long, for each key."""
+    """Counts what failed: at most so many within so long, for each key.
+
+    Count a try as failed before it is made, and take it back when it went right: else a hundred
+    tries at once are all made before the first has failed.
+    """
 
     def __init__(self, most: int = 5, within_s: float = 900.0) -> None:
         self._most = most
         self._within_s = within_s
         self._failed: dict[str, deque[float]] = defaultdict(deque)
 
-    def wait_s(self, *keys: str) -> int | None:
-        """How long whoever has these keys has to wait; None: not at all."""
+    def wait_s(self, key: str) -> int | None:
+        """How long whoever has this key has to wait; None: not at all."""
         now = time.monotonic()
-        longest = 0.0
-        for key in keys:
-            times = self._failed.get(key)
-            while times and times[0] <= now - self._within_s:
-                times.popleft()
-            if times and len(times) >= self._most:
-                longest = max(longest, times[0] + self._within_s - now)
-        return round(longest) + 1 if longest > 0 else None
+        times = self._failed.get(key)
+        while times and times[0] <= now - self._within_s:
+            times.popleft()
+        if not times or len(times) < self._most:
+            return None
+        return max(0, round(times[0] + self._within_s - now)) + 1
 
-    def failed(self, *keys: str) -> None:
+    def failed(self, key: str) -> None:
         """It went wrong once more."""
-        for key in keys:
-            self._failed[key].append(time.monotonic())
+        self._failed[key].append(time.monotonic())
         if len(self._failed) > _MOST_KEYS:
             self._failed.pop(next(iter(self._failed)))
 
-    def worked(self, *keys: str) -> None:
+    def undo(self, key: str) -> None:
+        """It did not go wrong after all; what went wrong before still counts."""
+        if times := self._failed.get(key):
+            times.pop()
+
+    def worked(self, key: str) -> None:
         """It went right: what failed before is forgotten."""
-        for key in keys:
-            self._failed.pop(key, None)
+        self._failed.pop(key, None)
 
 
 def csrf_holds(sent: str | None, kept: str) -> bool:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any, Final, Literal, get_args
 
 import msgspec
@@ -31,6 +32,11 @@ IDLE: Final = timedelta(minutes=30)
 LIFE: Final = timedelta(hours=12)
 LINK_LIFE: Final = timedelta(minutes=15)
 EVENTS_KEPT: Final = 50_000
+_TRIMMED_AT: Final = 1000
+"""So many events apart the oldest are deleted."""
+_PERSONAL: Final = ("run", "approval", "channel")
+"""Kinds of events with arguments, texts and numbers of people in them; others have ids alone."""
+_CHECKPOINT: Final = "PRAGMA wal_checkpoint(TRUNCATE)"
 _SHORTEST: Final = 10
 """Characters of a password."""
 
@@ -98,12 +104,18 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     """At the latest; earlier when nothing is asked for `IDLE`."""
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True, dict=True):
     """Something the page is told."""
 
     id: int
     kind: str
     data: dict[str, Any]
+
+    @cached_property
+    def wire(self) -> bytes:
+        """As it is sent. Made once, however many pages there are."""
+        data = msgspec.json.encode(self.data)
+        return f"id: {self.id}\nevent: {self.kind}\ndata: ".encode() + data + b"\n\n"
 
 
 class Store:
@@ -273,16 +285,32 @@ class Store:
 
     # -- events -------------------------------------------------------------------------------
 
-    def append(self, kind: str, data: dict[str, Any]) -> int:
-        """Keep an event; its number, which is higher than any before."""
+    def append_all(self, events: Sequence[tuple[str, dict[str, Any]]]) -> list[int]:
+        """Keep events, by kind and data, all or none; their numbers, each higher than any before.
+        The oldest go when there are more than `EVENTS_KEPT`."""
         with self._begin() as connection:
-            done = connection.execute(sa.insert(_EVENTS), {"kind": kind, "data": data})
-            assert done.inserted_primary_key is not None
-            number: int = done.inserted_primary_key[0]
-            if number % 1000 == 0:
-                old = _EVENTS.c.id <= number - EVENTS_KEPT
+            numbers = []
+            for kind, data in events:
+                done = connection.execute(sa.insert(_EVENTS), {"kind": kind, "data": data})
+                assert done.inserted_primary_key is not None
+                numbers.append(int(done.inserted_primary_key[0]))
+            if (numbers[0] - 1) // _TRIMMED_AT != numbers[-1] // _TRIMMED_AT:
+                old = _EVENTS.c.id <= numbers[-1] - EVENTS_KEPT
                 connection.execute(sa.delete(_EVENTS).where(old))
-            return number
+            return numbers
+
+    def erase_events(self) -> int:
+        """Empty every event that holds more than ids; how many there were. A page that comes back
+        to one of them loads anew what is still there."""
+        personal = _EVENTS.c.kind.in_(_PERSONAL)
+        with self._begin() as connection:
+            emptied = sa.update(_EVENTS).where(personal).values(kind="reset", data={})
+            count = connection.execute(emptied).rowcount
+        if count and self._engine.dialect.name == "sqlite":
+            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as raw:
+                for statement in (_CHECKPOINT, "VACUUM", _CHECKPOINT):
+                    raw.exec_driver_sql(statement)
+        return count
 
     def events(self, after: int, limit: int = 500) -> list[Event]:
         """Those behind that number, in order."""
