@@ -119,7 +119,8 @@ async def test_one_session_cannot_take_every_stream(
 ) -> None:
     monkeypatch.setattr("voicelat.console.app._STREAMS_EACH", 1)
     async with ada.http.stream("GET", "/api/events") as first:
-        await anext(first.aiter_bytes())
+        chunks = first.aiter_bytes()  # held: closed with its last name, the stream would be, too
+        await anext(chunks)
         assert (await ada.get("/api/events")).status_code == 429
     async with asyncio.timeout(20):
         while True:  # the server notices that the first is gone when it writes to it
