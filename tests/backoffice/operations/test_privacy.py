@@ -44,7 +44,7 @@ def of_dana(bench: Bench, phone: str = PHONE, call_id: str = "CA1") -> None:
         "summary.generate", call_id=call_id, summary=SECRET, action_items=[SECRET], language="en"
     )
     bench.lead(SECRET, phone=phone, provider="twilio", external_id=f"wa {phone}")
-    message = came_in(1, phone=phone, external_id=f"wa {phone}", provider_id=f"SM{phone}")
+    message = came_in(1, phone=phone, external_id=f"wa {phone}", provider_id=f"SM{call_id}")
     bench.call("whatsapp.append_message", **message | {"text": SECRET})
     with bench.database.write("acme") as db:
         known = {"email": None, "notes": SECRET, "found_by": SECRET, "name": SECRET}
